@@ -1,0 +1,23 @@
+"""What each data contributor is worth to a diffusion model, without retraining it.
+
+The names below are loaded on first use, so that importing the package stays cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surrogateshap.api import apply, plan, show, validate, verify
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "apply", "plan", "show", "validate", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("surrogateshap.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

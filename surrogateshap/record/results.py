@@ -1,0 +1,73 @@
+"""The results of a run, in the shape that `show --format json` prints."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ContributorResult(_Data):
+    """One contributor in one game."""
+
+    name: str
+    rows: int
+    value: float
+    """Shapley value, in the utility's unit."""
+    low: float
+    high: float
+    """Interval for the value, at the game's `level`; pool images and coalitions together."""
+    sd_images: float
+    """Standard error that comes from the pool's images."""
+    sd_coalitions: float
+    """Standard error that comes from sampling coalitions; 0 where all were evaluated."""
+    rank: int
+    """1 is the highest value."""
+    rank_low: int
+    rank_high: int
+    """Interval for the rank, at the same level."""
+    share: float | None
+    """The value over v(N) − v(∅); None where that difference is zero."""
+
+
+class SurrogateDiagnostics(_Data):
+    """How well the trees fit."""
+
+    cv_r2: float
+    """R² on held-out coalitions, cross-validated."""
+    trees: int
+
+
+class GameResult(_Data):
+    """One game's Shapley values and what they rest on."""
+
+    grouping: str
+    utility: str
+    proxy: str
+    v_empty: float
+    v_full: float
+    efficiency_gap: float
+    """(v(N) − v(∅)) − Σφ before the correction that makes it zero."""
+    estimator: Literal["exact", "surrogate"]
+    coalitions: int
+    images: int
+    level: float
+    surrogate: SurrogateDiagnostics | None
+    indistinguishable: tuple[tuple[str, ...], ...]
+    """Sets of contributors that this game can't tell apart."""
+    contributors: tuple[ContributorResult, ...]
+    """Ranked, highest value first; ties by name."""
+
+
+class Results(_Data):
+    """All games of a run."""
+
+    results_version: Literal[1] = 1
+    run: str
+    plan_id: str
+    name: str
+    fidelity: Literal["not measured"] = "not measured"
+    """Agreement with retrained models."""
+    games: tuple[GameResult, ...]

@@ -1,0 +1,248 @@
+"""The spec as pydantic models: strict, frozen, every key documented. `surrogateshap schema` is made from this.
+
+Keys are of three sorts, marked in the field's `json_schema_extra`: unmarked ones change results and are hashed into the
+plan; `execution` ones change how results are computed; `cosmetic` ones change neither.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A name of the user's own making: lower case letters, digits, `.`, `_`, `-`; at most 64 characters."""
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+COSMETIC: dict[str, Any] = {"sort": "cosmetic"}
+EXECUTION: dict[str, Any] = {"sort": "execution"}
+
+
+class Section(BaseModel):
+    """Base of every table of a spec: unknown keys are errors, values are never coerced, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class ModelSection(Section):
+    """The frozen model."""
+
+    source: Text
+    """A folder in diffusers layout, beside the spec, or `example:…` for one that ships with surrogateshap."""
+    null_class: int | None = Field(default=None, ge=0)
+    """Class-conditional models: index of the embedding that stands for "no class". Default: the one after the labels."""
+
+
+class ProxySection(Section):
+    """How a coalition's images come from the frozen model."""
+
+    kind: Literal["auto", "prompt", "image"] | tuple[Literal["prompt", "image"], ...] = "auto"
+    """`prompt`: conditioned on its prompts or labels alone. `image`: its own images, noised and denoised. A list asks for
+    both, side by side. `auto`: image where the manifest has images and contributors share conditions, else prompt."""
+    strength: float = Field(default=0.6, gt=0, le=1)
+    """Image proxy: share of the noise that is put on a training image before the model denoises it."""
+
+
+class SamplingSection(Section):
+    """How the frozen model is sampled."""
+
+    mode: Literal["pool", "fresh"] = "pool"
+    """`pool`: images are generated once and serve every coalition. `fresh`: new images for each coalition, as published."""
+    scheduler: Literal["model", "ddim", "dpmsolver++", "euler", "euler_a", "heun", "unipc", "lcm", "ddpm"] = "model"
+    """`model` keeps the scheduler that the model was saved with."""
+    steps: int = Field(default=20, ge=1, le=1000)
+    """Denoising steps of a whole generation; the image proxy runs the last strength × steps of them."""
+    guidance_scale: float = Field(default=1.5, ge=0)
+    """Weight of classifier-free guidance; 1 switches it off."""
+
+
+class GroupingSection(Section):
+    """A rule that turns rows into contributors."""
+
+    name: Name
+    by: tuple[Text, ...] = Field(min_length=1)
+    """Columns whose values, together, name the contributor."""
+    min_rows: int = Field(default=1, ge=1)
+    """Contributors with fewer rows are pooled under `other`, or an error where that is not given."""
+    other: Text | None = None
+    """Name of the contributor that holds all small ones together."""
+
+
+class ContributorsSection(Section):
+    """The training data: who supplied which rows."""
+
+    manifest: Text
+    """A Parquet file with one row per training image."""
+    condition: Text
+    """Column with the class label or prompt."""
+    image: Text | None = None
+    """Column with the training images, as encoded bytes; needed by the image proxy."""
+    grouping: tuple[GroupingSection, ...] = Field(min_length=1)
+
+
+class EncoderSection(Section):
+    """A network that turns images into features and class probabilities; it runs once per image for all utilities."""
+
+    name: Name
+    kind: Literal["classifier"] = "classifier"
+    """`classifier`: any image classifier in Hugging Face layout."""
+    source: Text
+    """A folder beside the spec, or `example:…`."""
+
+
+class Quantile(Section):
+    """Statistic: the q-quantile over images."""
+
+    quantile: float = Field(gt=0, lt=1)
+
+
+class Above(Section):
+    """Statistic: the share of images whose score is at least the threshold."""
+
+    above: float
+
+
+class ClassScore(Section):
+    """Score: the probability of one named class."""
+
+    class_: int | Text = Field(alias="class")
+
+
+Statistic = Literal["mean"] | Quantile | Above
+
+
+class UtilityBase(Section):
+    """What every utility has."""
+
+    name: Name
+    encoder: Name | None = None
+    """Name of an `[[encoder]]`. Default: the only one."""
+
+
+class ScoreUtility(UtilityBase):
+    """Mean, quantile or exceedance rate of a classifier's score over the images."""
+
+    kind: Literal["score"]
+    score: Literal["confidence", "condition"] | ClassScore = "confidence"
+    """`confidence`: probability of the likeliest class. `condition`: probability of the class that the image was asked to
+    show. `{ class = … }`: probability of that class."""
+    statistic: Statistic = "mean"
+
+
+class RateUtility(UtilityBase):
+    """Share of images that the classifier assigns to one class."""
+
+    kind: Literal["rate"]
+    class_: int | Text = Field(alias="class")
+
+
+class FrechetUtility(UtilityBase):
+    """Minus the Fréchet distance between the images' features and a reference's: higher is better."""
+
+    kind: Literal["frechet"]
+    reference: Text = "manifest"
+    """`manifest`: the manifest's own images; or a Parquet file with an image column of the same name."""
+
+
+class InceptionUtility(UtilityBase):
+    """Inception score: exp of the mean divergence of an image's class probabilities from their average."""
+
+    kind: Literal["inception"]
+
+
+class PairwiseUtility(UtilityBase):
+    """Mean distance between two images' features: diversity."""
+
+    kind: Literal["pairwise"]
+    metric: Literal["squared_euclidean", "cosine"] = "squared_euclidean"
+
+
+UtilitySection = Annotated[
+    ScoreUtility | RateUtility | FrechetUtility | InceptionUtility | PairwiseUtility, Field(discriminator="kind")
+]
+
+
+class BudgetSection(Section):
+    """How much is generated and evaluated."""
+
+    images: int | None = Field(default=None, ge=1)
+    """Pool images per proxy, all contributors together. Not beside `images_per_contributor`."""
+    images_per_contributor: int | None = Field(default=None, ge=2)
+    """Pool images per contributor of the first grouping; 100 where neither is given. In `fresh` mode, `images_per_coalition`
+    counts instead."""
+    images_per_coalition: int | None = Field(default=None, ge=2)
+    """`fresh` mode only: new images for each coalition."""
+    coalitions: int | None = Field(default=None, ge=4)
+    """Coalitions that are evaluated. Default: all of them up to 14 contributors, 4,000 otherwise."""
+
+    @model_validator(mode="after")
+    def _one_image_budget(self) -> "BudgetSection":
+        if self.images is not None and self.images_per_contributor is not None:
+            raise ValueError("give `images` or `images_per_contributor`, not both")
+        return self
+
+
+class EmptySection(Section):
+    """What the value of the empty coalition is."""
+
+    kind: Literal["unconditional", "value"] = "unconditional"
+    """`unconditional`: images of the model without a condition. `value`: the number given here."""
+    value: float | dict[str, float] | None = None
+    """One number for all utilities, or one per utility name."""
+
+    @model_validator(mode="after")
+    def _value_where_needed(self) -> "EmptySection":
+        if (self.kind == "value") != (self.value is not None):
+            raise ValueError('`value` belongs to `kind = "value"`, and is needed there')
+        return self
+
+
+class EstimatorSection(Section):
+    """How Shapley values come from coalition values."""
+
+    kind: Literal["auto", "exact", "surrogate"] = "auto"
+    """`exact` evaluates every coalition (up to 16 contributors); `surrogate` fits boosted trees to a sample of them;
+    `auto` takes exact up to 14 contributors."""
+    trees: int = Field(default=600, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0)
+    leaves: int = Field(default=15, ge=2)
+    min_child_samples: int = Field(default=5, ge=1)
+    subsample: float = Field(default=0.8, gt=0, le=1)
+    """Share of rows and of columns that each tree sees."""
+
+
+class IntervalsSection(Section):
+    """How sure the values are."""
+
+    level: float = Field(default=0.9, gt=0, lt=1)
+    """Coverage of the intervals."""
+    resamples: int = Field(default=200, ge=20)
+    """Bootstrap resamples of the pool's images."""
+
+
+class ExecutionSection(Section):
+    """How it is computed; none of this changes what is computed."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", json_schema_extra=EXECUTION)
+    batch_size: int = Field(default=256, ge=1, json_schema_extra=EXECUTION)
+    """Images per batch, and per shard that an interrupted run doesn't have to repeat."""
+    threads: int | None = Field(default=None, ge=1, json_schema_extra=EXECUTION)
+    """CPU threads of the model. Default: torch's own choice."""
+
+
+class Spec(Section):
+    """A whole spec."""
+
+    spec_version: Literal[1]
+    name: Name = Field(json_schema_extra=COSMETIC)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Everything random derives from it."""
+    model: ModelSection
+    proxy: ProxySection = ProxySection()
+    sampling: SamplingSection = SamplingSection()
+    contributors: ContributorsSection
+    encoder: tuple[EncoderSection, ...] = ()
+    utility: tuple[UtilitySection, ...] = Field(min_length=1)
+    budget: BudgetSection = BudgetSection()
+    empty: EmptySection = EmptySection()
+    estimator: EstimatorSection = EstimatorSection()
+    intervals: IntervalsSection = IntervalsSection()
+    execution: ExecutionSection = ExecutionSection()

@@ -1,0 +1,35 @@
+"""Strangers' text, made harmless; canonical JSON; digests."""
+
+import hashlib
+import json
+import unicodedata
+from typing import Any
+
+_BIDI = frozenset("\u200e\u200f\u061c" + "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))))
+
+
+def harmless(text: str, limit: int = 200) -> str:
+    """`text` on one line of at most `limit` characters, with control, bidi and unassigned characters as U+FFFD.
+
+    Escape codes can't reach a terminal and right-to-left overrides can't reorder a table. Markup is the caller's
+    matter: pass the result as a plain `Text`, never as markup.
+    """
+    shown = "".join(
+        "\ufffd" if character in _BIDI or unicodedata.category(character) in _UNPRINTABLE else character
+        for character in " ".join(text[: 4 * limit].split())
+    )
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp", "Co"})
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN. Raises ValueError on NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: bytes | str | Any) -> str:
+    """SHA-256, in hex, of bytes as they are, or of the canonical JSON of anything else."""
+    data = value if isinstance(value, bytes) else canonical_json(value).encode()
+    return hashlib.sha256(data).hexdigest()
