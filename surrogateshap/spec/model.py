@@ -28,15 +28,15 @@ class ModelSection(Section):
     source: Text
     """A folder in diffusers layout, beside the spec, or `example:…` for one that ships with surrogateshap."""
     null_class: int | None = Field(default=None, ge=0)
-    """Class-conditional models: index of the embedding that stands for "no class". Default: the one after the labels."""
+    """Class-conditional models: index of the embedding that means "no class". Default: the one after the labels."""
 
 
 class ProxySection(Section):
     """How a coalition's images come from the frozen model."""
 
     kind: Literal["auto", "prompt", "image"] | tuple[Literal["prompt", "image"], ...] = "auto"
-    """`prompt`: conditioned on its prompts or labels alone. `image`: its own images, noised and denoised. A list asks for
-    both, side by side. `auto`: image where the manifest has images and contributors share conditions, else prompt."""
+    """`prompt`: conditioned on its prompts or labels alone. `image`: its own images, noised and denoised. A list asks
+    for both, side by side. `auto`: image where the manifest has images and contributors share conditions."""
     strength: float = Field(default=0.6, gt=0, le=1)
     """Image proxy: share of the noise that is put on a training image before the model denoises it."""
 
@@ -45,7 +45,7 @@ class SamplingSection(Section):
     """How the frozen model is sampled."""
 
     mode: Literal["pool", "fresh"] = "pool"
-    """`pool`: images are generated once and serve every coalition. `fresh`: new images for each coalition, as published."""
+    """`pool`: generated once, serves every coalition. `fresh`: new images for each coalition, as published."""
     scheduler: Literal["model", "ddim", "dpmsolver++", "euler", "euler_a", "heun", "unipc", "lcm", "ddpm"] = "model"
     """`model` keeps the scheduler that the model was saved with."""
     steps: int = Field(default=20, ge=1, le=1000)
@@ -122,8 +122,8 @@ class ScoreUtility(UtilityBase):
 
     kind: Literal["score"]
     score: Literal["confidence", "condition"] | ClassScore = "confidence"
-    """`confidence`: probability of the likeliest class. `condition`: probability of the class that the image was asked to
-    show. `{ class = … }`: probability of that class."""
+    """`confidence`: probability of the likeliest class. `condition`: probability of the class that the image was asked
+    to show. `{ class = … }`: probability of that class."""
     statistic: Statistic = "mean"
 
 
@@ -166,10 +166,9 @@ class BudgetSection(Section):
     images: int | None = Field(default=None, ge=1)
     """Pool images per proxy, all contributors together. Not beside `images_per_contributor`."""
     images_per_contributor: int | None = Field(default=None, ge=2)
-    """Pool images per contributor of the first grouping; 100 where neither is given. In `fresh` mode, `images_per_coalition`
-    counts instead."""
+    """Pool images per contributor of the first grouping; 100 where neither is given."""
     images_per_coalition: int | None = Field(default=None, ge=2)
-    """`fresh` mode only: new images for each coalition."""
+    """`fresh` mode only, and counts there alone: new images for each coalition; 256 where it is not given."""
     coalitions: int | None = Field(default=None, ge=4)
     """Coalitions that are evaluated. Default: all of them up to 14 contributors, 4,000 otherwise."""
 
