@@ -1,0 +1,89 @@
+"""What the planner must know of models and encoders: read from their JSON configs, nothing is loaded."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LIMIT = 8 << 20
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A class-conditional diffusion model in diffusers layout."""
+
+    labels: tuple[str, ...]
+    """Names of the classes; the position is the index of the class embedding."""
+    null_class: int | None
+    """Index of the embedding that means "no class"; None where the model has none."""
+    height: int
+    width: int
+    channels: int
+
+    def index(self, condition: str) -> int | None:
+        """Index of the class that a manifest's condition names, by label or by number; None for an unknown one."""
+        if condition in self.labels:
+            return self.labels.index(condition)
+        number = int(condition) if condition.isdecimal() and len(condition) < 10 else -1
+        return number if 0 <= number < len(self.labels) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Raises ValueError that says what is wrong with the file."""
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise ValueError(f"{path.name} is larger than 8 MiB")
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"has no {path.name}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path.name} can't be read: {type(error).__name__}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is not a JSON object")
+    return value
+
+
+def _labels(id2label: Any, count: int) -> tuple[str, ...]:
+    if not isinstance(id2label, dict):
+        return tuple(map(str, range(count)))
+    return tuple(str(id2label.get(str(index), index)) for index in range(count))
+
+
+def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
+    """Reads a model folder's configs. Raises ValueError that says what is wrong."""
+    index = _read_json(folder / "model_index.json")
+    if "unet" not in index:
+        raise ValueError(
+            f"holds a {index.get('_class_name', 'pipeline')}; this version runs class-conditional UNets "
+            "(a `unet` of class UNet2DModel)"
+        )
+    unet = _read_json(folder / "unet" / "config.json")
+    embeddings = unet.get("num_class_embeds")
+    if unet.get("_class_name") != "UNet2DModel" or not isinstance(embeddings, int) or embeddings < 1:
+        raise ValueError("its unet is not a UNet2DModel with `num_class_embeds`, so it takes no class labels")
+    named = index.get("id2label")
+    if null_class is not None and null_class >= embeddings:
+        raise ValueError(f"has {embeddings} class embeddings, so `null_class` can be {embeddings - 1} at most")
+    # Names cover every class but the null one; without names the last embedding is taken for it.
+    if isinstance(named, dict):
+        known = min(len(named), embeddings)
+    else:
+        known = embeddings - 1 if null_class is None else null_class
+    if null_class is None and known < embeddings:
+        null_class = known
+    size = unet.get("sample_size")
+    height, width = (size, size) if isinstance(size, int) else tuple(size or (0, 0))
+    if height < 1 or width < 1:
+        raise ValueError("its unet's config has no `sample_size`")
+    channels = unet.get("in_channels", 3)
+    return ModelCard(_labels(named, known), null_class, height, width, channels)
+
+
+def read_classifier_labels(folder: Path) -> tuple[str, ...]:
+    """Class names of an image classifier in Hugging Face layout. Raises ValueError that says what is wrong."""
+    config = _read_json(folder / "config.json")
+    named = config.get("id2label")
+    count = len(named) if isinstance(named, dict) else config.get("num_labels", 2)
+    if not isinstance(count, int) or count < 2:
+        raise ValueError("its config.json names fewer than two classes")
+    return _labels(named, count)

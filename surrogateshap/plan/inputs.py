@@ -1,0 +1,40 @@
+"""Digests of what a plan depends on."""
+
+import hashlib
+from pathlib import Path
+
+from surrogateshap.plan.model import InputFile
+from surrogateshap.text import digest
+
+
+def digest_file(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of one file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
+
+
+def digest_path(path: Path) -> tuple[str, int]:
+    """SHA-256 and size in bytes of a file, or of a folder: its files' names, relative and sorted, with their digests.
+
+    Hidden files are passed over, and links are not followed out of the folder. Raises OSError.
+    """
+    if path.is_file():
+        return digest_file(path)
+    root = path.resolve(strict=True)
+    listing: dict[str, str] = {}
+    total = 0
+    for file in sorted(root.rglob("*")):
+        relative = file.relative_to(root)
+        if any(part.startswith(".") for part in relative.parts) or not file.is_file():
+            continue
+        if not file.resolve().is_relative_to(root):
+            raise OSError(f"{relative} is a link that leads out of the folder")
+        listing[relative.as_posix()], size = digest_file(file)
+        total += size
+    return digest(listing), total
+
+
+def input_file(role: str, name: str, path: Path) -> InputFile:
+    """An input with its digest. Raises OSError."""
+    content, size = digest_path(path)
+    return InputFile(role=role, name=name, digest=content, bytes=size)

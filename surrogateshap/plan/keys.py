@@ -1,0 +1,98 @@
+"""Cache keys: what each artifact depends on, decided in this one place for the planner and the executor alike.
+
+A key is a digest of semantic inputs only. Artifacts further down name the objects they were computed from, so that
+results always belong to the very pixels that were evaluated.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from surrogateshap.spec.model import Spec
+from surrogateshap.text import digest
+
+METHOD = 1
+"""Raised whenever the same spec would give other results than before."""
+
+
+def semantic(section: Any, dropped: frozenset[str] = frozenset()) -> Any:
+    """A section's values as JSON, less its execution and cosmetic keys and those `dropped`."""
+    fields = type(section).model_fields
+    kept = {
+        name
+        for name, field in fields.items()
+        if name not in dropped and "sort" not in (field.json_schema_extra or {})  # type: ignore[operator]
+    }
+    return section.model_dump(mode="json", include=kept)
+
+
+def generation(spec: Spec, model_digest: str, proxy: str) -> str:
+    """Of an image: the model and how it is sampled; `proxy` is "prompt" for images from noise alone."""
+    return digest(
+        {
+            "method": METHOD,
+            "model": model_digest,
+            "null_class": spec.model.null_class,
+            "sampling": semantic(spec.sampling, frozenset({"mode"})),
+            "strength": spec.proxy.strength if proxy == "image" else None,
+        }
+    )
+
+
+def encoding(encoder_digest: str, content: str) -> str:
+    """Of one encoder's view of an object of images, or of a reference."""
+    return digest({"method": METHOD, "encoder": encoder_digest, "content": content})
+
+
+def features(keys: Sequence[str], found: Mapping[str, tuple[str, int]]) -> str:
+    """Of a pool's pixels: where each image really is. Raises KeyError where one is missing."""
+    return digest([found[key] for key in keys])
+
+
+def game(*, pixels: str, membership: str, encoder: str, utility: Any, reference: str | None, rest: Any) -> str:
+    """Of a game's coalition values."""
+    return digest(
+        {
+            "method": METHOD,
+            "pixels": pixels,
+            "membership": membership,
+            "encoder": encoder,
+            "utility": semantic(utility, frozenset({"name", "encoder", "reference"})) | {"kind": utility.kind},
+            "reference": reference,
+            "rest": rest,
+        }
+    )
+
+
+def fit(game_key: str, spec: Spec, estimator: str) -> str:
+    """Of a game's Shapley values with their intervals."""
+    settings = semantic(spec.estimator, frozenset({"kind"})) if estimator == "surrogate" else None
+    return digest(
+        {
+            "game": game_key,
+            "estimator": estimator,
+            "settings": settings,
+            "intervals": semantic(spec.intervals),
+            "seed": spec.seed,
+        }
+    )
+
+
+def plan(spec: Spec, inputs: Mapping[str, str]) -> str:
+    """`plan_id`: of everything that changes results. `inputs` maps roles to content digests."""
+    document = {name: _section(getattr(spec, name)) for name in type(spec).model_fields if name not in _NOT_HASHED}
+    return digest({"method": METHOD, "spec": document, "inputs": dict(inputs)})
+
+
+_NOT_HASHED = frozenset({"name", "execution"})
+_PATHS = frozenset({"source", "manifest"})
+
+
+def _section(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_section(item) for item in value]
+    if not hasattr(type(value), "model_fields"):
+        return value
+    document = semantic(value, _PATHS)
+    if document.get("reference") not in (None, "manifest"):
+        document["reference"] = "file"
+    return document
