@@ -1,0 +1,36 @@
+"""What an encoder says of a pool's images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One encoder's view of N images. Raises ValueError where the arrays' shapes disagree."""
+
+    features: Floats
+    """(N, d)."""
+    probabilities: Floats
+    """(N, k); rows sum to 1."""
+    conditions: Ints
+    """(N,): index of the class that the image was asked to show; -1 for none."""
+    labels: tuple[str, ...]
+    """Names of the classifier's k classes."""
+
+    def __post_init__(self) -> None:
+        n = len(self.features)
+        if self.features.ndim != 2 or n == 0:
+            raise ValueError(f"features must be (N, d) with N > 0, not {self.features.shape}")
+        if self.probabilities.shape != (n, len(self.labels)):
+            wanted = (n, len(self.labels))
+            raise ValueError(f"probabilities must be (images, classes) = {wanted}, not {self.probabilities.shape}")
+        if self.conditions.shape != (n,):
+            raise ValueError(f"conditions must be ({n},), not {self.conditions.shape}")
+        if self.conditions.min() < -1 or self.conditions.max() >= len(self.labels):
+            raise ValueError(f"conditions must be -1 or an index into the classifier's {len(self.labels)} classes")

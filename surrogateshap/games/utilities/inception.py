@@ -1,0 +1,24 @@
+"""Inception score (Salimans et al. 2016, arXiv 1606.03498, section 4)."""
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import xlogy
+
+from surrogateshap.games.encoded import Floats
+
+
+class Inception:
+    """exp of the mean Kullback–Leibler divergence of class probabilities (N, k) from their mean. p = k + 1."""
+
+    def __init__(self, probabilities: Floats) -> None:
+        negentropy = xlogy(probabilities, probabilities).sum(axis=1, keepdims=True)
+        self._terms = np.hstack([probabilities, negentropy])
+
+    def summarise(self, weights: sp.csr_array | Floats) -> Floats:
+        """(K, k + 1): mean probabilities, and the mean of Σ p log p."""
+        return np.asarray(weights @ self._terms)
+
+    def value(self, summaries: Floats) -> Floats:
+        """(M,), between 1 and k."""
+        mean = np.maximum(summaries[:, :-1], 0.0)
+        return np.asarray(np.exp(summaries[:, -1] - xlogy(mean, mean).sum(axis=1)))

@@ -1,0 +1,62 @@
+"""Scores of single images: their mean and their quantile."""
+
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from surrogateshap.games.encoded import Encoded, Floats
+from surrogateshap.games.utilities.base import class_index
+from surrogateshap.spec.model import ClassScore
+
+_TOLERANCE = 1e-12
+"""Sums of weights that should be equal differ by less than this."""
+
+
+def score_of(score: Literal["confidence", "condition"] | ClassScore, encoded: Encoded) -> Floats:
+    """Scores (N,) in [0, 1]. An image that was asked to show nothing has the condition score of a blind guess, 1/k."""
+    probabilities = encoded.probabilities
+    if isinstance(score, ClassScore):
+        return np.asarray(probabilities[:, class_index(score.class_, encoded.labels)])
+    if score == "confidence":
+        return np.asarray(probabilities.max(axis=1))
+    asked = probabilities[np.arange(len(probabilities)), np.maximum(encoded.conditions, 0)]
+    return np.where(encoded.conditions < 0, 1 / len(encoded.labels), asked)
+
+
+class Mean:
+    """Weighted mean of scores (N,); of indicators, a rate. p = 1."""
+
+    def __init__(self, scores: Floats) -> None:
+        self._scores = scores[:, None]
+
+    def summarise(self, weights: sp.csr_array | Floats) -> Floats:
+        """(K, 1): the means themselves."""
+        return np.asarray(weights @ self._scores)
+
+    def value(self, summaries: Floats) -> Floats:
+        """(M,)."""
+        return summaries[:, 0]
+
+
+class WeightedQuantile:
+    """Lower weighted quantile: the smallest score whose cumulated weight reaches q. p = number of distinct scores.
+
+    The cumulated weights are linear in the weights, so a coalition's are the mixture of its contributors'.
+    """
+
+    def __init__(self, scores: Floats, q: float) -> None:
+        self._levels, of_image = np.unique(scores, return_inverse=True)
+        images = np.arange(len(scores))
+        self._level_of_image = sp.csr_array((np.ones(len(scores)), (images, of_image)))
+        self._q = q
+
+    def summarise(self, weights: sp.csr_array | Floats) -> Floats:
+        """(K, p): cumulated weight at each distinct score, ascending."""
+        at_level = weights @ self._level_of_image
+        return np.cumsum(at_level.toarray() if sp.issparse(at_level) else at_level, axis=1)
+
+    def value(self, summaries: Floats) -> Floats:
+        """(M,)."""
+        below = (summaries < self._q - _TOLERANCE).sum(axis=1)
+        return np.asarray(self._levels[np.minimum(below, len(self._levels) - 1)])

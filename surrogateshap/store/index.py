@@ -1,0 +1,76 @@
+"""Which object answers which key, and how fast things went."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from surrogateshap.store.database import Database
+from surrogateshap.store.objects import Objects
+
+_CHUNK = 900  # SQLite takes at least 999 parameters in one statement
+
+
+class IndexTable:
+    """The part of a store that finds objects by cache key. A key whose object is gone is as good as absent."""
+
+    _database: Database
+    _objects: Objects
+
+    def lookup(self, keys: Iterable[str]) -> dict[str, str]:
+        """Key -> digest of the object that was remembered for it; keys without one are left out."""
+        rows = self._there(self._rows("SELECT key, digest FROM artifacts WHERE key IN", keys))
+        return dict(rows)
+
+    def remember(self, key: str, digest: str, stage: str) -> None:
+        """Names the object by a cache key, in place of any that the key named before."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO artifacts (key, digest, stage, created) VALUES (?, ?, ?, ?)",
+                (key, digest, stage, time.time()),
+            )
+
+    def find_images(self, keys: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """Key -> (object, slot: row of the image in the object's arrays); unknown keys are left out."""
+        rows = self._there(self._rows("SELECT key, digest, slot FROM images WHERE key IN", keys))
+        return {key: (digest, slot) for key, digest, slot in rows}
+
+    def add_images(self, digest: str, keys: Sequence[str]) -> None:
+        """Says that slot i of the object holds the image of `keys[i]`, for all of them or none."""
+        with self._database.write() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO images (key, digest, slot) VALUES (?, ?, ?)",
+                ((key, digest, slot) for slot, key in enumerate(keys)),
+            )
+
+    def add_rate(self, kind: str, subject: str, device: str, units: float, seconds: float) -> None:
+        """Keeps a measured speed, in place of the last one of that kind, subject (a model's digest) and device."""
+        if not (units > 0 and seconds > 0):
+            raise ValueError(f"a rate needs positive units and seconds, not {units} and {seconds}")
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO rates (kind, subject, device, units, seconds, updated) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (kind, subject, device, units, seconds, time.time()),
+            )
+
+    def rates(self, kind: str, device: str) -> dict[str, float]:
+        """Subject -> units per second, as last measured on the device."""
+        rows = self._database.read(
+            "SELECT subject, units / seconds FROM rates WHERE kind = ? AND device = ? ORDER BY subject", (kind, device)
+        )
+        return dict(rows)
+
+    def _rows(self, select: str, keys: Iterable[str]) -> Iterator[Any]:
+        wanted = list(keys)
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            yield from self._database.read(f"{select} ({','.join('?' * len(chunk))})", chunk)
+
+    def _there(self, rows: Iterable[Any]) -> Iterator[Any]:
+        seen: dict[str, bool] = {}
+        for row in rows:
+            digest = row[1]
+            if digest not in seen:
+                seen[digest] = self._objects.has(digest)
+            if seen[digest]:
+                yield row

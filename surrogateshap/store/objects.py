@@ -1,0 +1,119 @@
+"""Immutable files named by the SHA-256 of their bytes: `objects/ab/<digest>.<suffix>`."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from surrogateshap.errors import RunError
+from surrogateshap.store.atomic import atomic_write_bytes, make_folder
+from surrogateshap.text import canonical_json, digest, harmless
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Suffix = Literal["safetensors", "json", "parquet"]
+_SUFFIXES: tuple[Suffix, ...] = ("safetensors", "json", "parquet")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Objects:
+    """The objects below one folder. What is read has the digest that it was asked for, or is None."""
+
+    def __init__(self, folder: Path, *, read_only: bool) -> None:
+        self._folder = folder
+        self._read_only = read_only
+
+    def put(self, data: bytes, suffix: Suffix) -> str:
+        """Keeps `data`, durably, and returns its digest. An object that is there already is left alone."""
+        name = digest(data)
+        path = self._path(name, suffix)
+        if self._read_only:
+            raise read_only_error(self._folder)
+        if not path.exists():
+            try:
+                make_folder(path.parent)
+                atomic_write_bytes(path, data)
+            except OSError as error:
+                raise unwritable_error(self._folder, error) from error
+        return name
+
+    def get(self, name: str, suffix: Suffix) -> bytes | None:
+        """The bytes whose digest is `name`; None where they are missing or damaged. Damaged files are removed."""
+        if not _DIGEST.fullmatch(name):
+            return None
+        path = self._path(name, suffix)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unreadable_error(path, error) from error
+        if digest(data) == name:
+            return data
+        if not self._read_only:
+            path.unlink(missing_ok=True)
+        return None
+
+    def has(self, name: str) -> bool:
+        """Whether a file of that digest is there; whether it is whole shows when it is read."""
+        return bool(_DIGEST.fullmatch(name)) and any(self._path(name, suffix).exists() for suffix in _SUFFIXES)
+
+    def _path(self, name: str, suffix: Suffix) -> Path:
+        return self._folder / name[:2] / f"{name}.{suffix}"
+
+
+def arrays_to_bytes(arrays: "Mapping[str, np.ndarray]") -> bytes:
+    """Safetensors bytes, the same for equal arrays whatever their memory layout, byte order or order of names."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    plain = {}
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        plain[name] = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return save(plain)
+
+
+def arrays_from_bytes(data: bytes) -> "dict[str, np.ndarray] | None":
+    """Writable arrays; None where `data` isn't safetensors."""
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return {name: np.require(array, requirements="W") for name, array in load(data).items()}
+    except SafetensorError:
+        return None
+
+
+def json_to_bytes(value: Any) -> bytes:
+    """Canonical JSON. Raises ValueError on NaN and infinities, TypeError on what JSON can't hold."""
+    return canonical_json(value).encode()
+
+
+def json_from_bytes(data: bytes) -> Any | None:
+    """The value; None where `data` isn't JSON."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
+def unwritable_error(path: Path, error: OSError) -> RunError:
+    """What to tell when the store can't be written."""
+    return RunError(
+        f"{harmless(str(path))}: can't write here: {error.strerror or error}",
+        "Make room or set its permissions, or choose another folder with --store DIR or SURROGATESHAP_STORE.",
+    )
+
+
+def unreadable_error(path: Path, error: OSError) -> RunError:
+    """What to tell when the store can't be read."""
+    return RunError(f"{harmless(str(path))}: can't read: {error.strerror or error}", "Set its permissions.")
+
+
+def read_only_error(path: Path) -> RunError:
+    """What to tell when a store that was opened for reading is asked to write."""
+    return RunError(f"{harmless(str(path))}: opened for reading only", "Open the store for writing.")

@@ -1,0 +1,118 @@
+"""The store: what callers open."""
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from surrogateshap.store.atomic import atomic_write_bytes, make_folder, remove_stale
+from surrogateshap.store.database import Database
+from surrogateshap.store.index import IndexTable
+from surrogateshap.store.lock import exclusive
+from surrogateshap.store.objects import (
+    Objects,
+    Suffix,
+    arrays_from_bytes,
+    arrays_to_bytes,
+    json_from_bytes,
+    json_to_bytes,
+    unreadable_error,
+    unwritable_error,
+)
+from surrogateshap.store.runs import RunTable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Store(RunTable, IndexTable):
+    """A `.surrogateshap` folder. Any number of threads and processes may use it at once.
+
+    Every method raises RunError where the disk or the database refuses.
+    """
+
+    def __init__(self, root: Path, *, read_only: bool) -> None:
+        """For `open` and `existing`, which check what is there."""
+        self.root = root
+        self._objects = Objects(root / "objects", read_only=read_only)
+        self._database = Database(root / "store.db", read_only=read_only)
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """For reading and writing; makes what is missing. Raises RunError where that can't be done."""
+        ignore = root / ".gitignore"
+        try:
+            make_folder(root / "objects")
+            if not ignore.exists():
+                atomic_write_bytes(ignore, b"*\n")
+            if not os.access(root, os.W_OK | os.X_OK):
+                raise PermissionError(None, "no permission")
+            remove_stale((root, *(root / "objects").iterdir()))
+        except OSError as error:
+            raise unwritable_error(root, error) from error
+        store = cls(root, read_only=False)
+        try:
+            store._database.prepare()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def existing(cls, root: Path) -> Self | None:
+        """For reading; never writes. None where there is no store."""
+        try:
+            if not (root / "store.db").is_file():
+                return None
+        except OSError as error:
+            raise unreadable_error(root, error) from error
+        store = cls(root, read_only=True)
+        try:
+            if store._database.prepared():
+                return store
+        except BaseException:
+            store.close()
+            raise
+        store.close()
+        return None
+
+    def close(self) -> None:
+        """Closes the database in this process; a later call opens it again."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Held by the one process that works in the store. Raises RunError at once where another holds it."""
+        return exclusive(self.root / "store.lock")
+
+    def put_arrays(self, arrays: "Mapping[str, np.ndarray]") -> str:
+        """Keeps the arrays together and returns the digest, the same for equal arrays. Numbers and booleans only."""
+        return self._objects.put(arrays_to_bytes(arrays), "safetensors")
+
+    def get_arrays(self, digest: str) -> "dict[str, np.ndarray] | None":
+        """The arrays; None where they are missing or damaged."""
+        data = self._objects.get(digest, "safetensors")
+        return None if data is None else arrays_from_bytes(data)
+
+    def put_json(self, value: Any) -> str:
+        """Keeps a value and returns the digest of its canonical JSON."""
+        return self._objects.put(json_to_bytes(value), "json")
+
+    def get_json(self, digest: str) -> Any | None:
+        """The value; None where it is missing or damaged."""
+        data = self._objects.get(digest, "json")
+        return None if data is None else json_from_bytes(data)
+
+    def put_bytes(self, data: bytes, suffix: Suffix) -> str:
+        """Keeps a file of any sort and returns its digest."""
+        return self._objects.put(data, suffix)
+
+    def get_bytes(self, digest: str, suffix: Suffix) -> bytes | None:
+        """The file's bytes; None where it is missing or damaged."""
+        return self._objects.get(digest, suffix)
