@@ -22,10 +22,15 @@ class ModelCard:
 
     def index(self, condition: str) -> int | None:
         """Index of the class that a manifest's condition names, by label or by number; None for an unknown one."""
-        if condition in self.labels:
-            return self.labels.index(condition)
-        number = int(condition) if condition.isdecimal() and len(condition) < 10 else -1
-        return number if 0 <= number < len(self.labels) else None
+        return position(condition, self.labels)
+
+
+def position(name: str, labels: tuple[str, ...]) -> int | None:
+    """Index of the class that a text names, by label or else by number; None for an unknown one."""
+    if name in labels:
+        return labels.index(name)
+    number = int(name) if name.isdecimal() and len(name) < 10 else -1
+    return number if 0 <= number < len(labels) else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

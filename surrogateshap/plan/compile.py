@@ -13,7 +13,7 @@ import numpy as np
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
-from surrogateshap.plan.cards import ModelCard, read_classifier_labels, read_model_card
+from surrogateshap.plan.cards import ModelCard, position, read_classifier_labels, read_model_card
 from surrogateshap.plan.inputs import input_file
 from surrogateshap.plan.manifest import Grouping, Manifest, is_image_column, nearest, parquet_schema, read_manifest
 from surrogateshap.plan.model import InputFile
@@ -182,10 +182,10 @@ class _Compiler:
     def _references(self) -> Iterator[tuple[str, Reference]]:
         """References that are files of their own; `manifest` is resolved with the games."""
         column = self._spec.contributors.image or "image"
-        for position, utility in enumerate(self._spec.utility):
+        for at, utility in enumerate(self._spec.utility):
             if not isinstance(utility, FrechetUtility):
                 continue
-            key = ("utility", position, "reference")
+            key = ("utility", at, "reference")
             if utility.reference == "manifest":
                 if self._spec.contributors.image is None:
                     self._problem(key, "the manifest has no images", "Name their column: `image` in `[contributors]`.")
@@ -217,19 +217,19 @@ class _Compiler:
             known = ", ".join(harmless(label, 20) for label in card.labels[:12])
             more = " …" if len(card.labels) > 12 else ""
             self._problem(("contributors", "condition"), message, f"Its classes are {known}{more}.")
-        for position, utility in enumerate(self._spec.utility):
+        for at, utility in enumerate(self._spec.utility):
             encoder = self._encoder_of(utility, encoders)
             if encoder is None:
                 continue
             wanted: list[tuple[Key, str]] = []
             if isinstance(utility, RateUtility):
-                wanted = [(("utility", position, "class"), str(utility.class_))]
+                wanted = [(("utility", at, "class"), str(utility.class_))]
             elif isinstance(utility, ScoreUtility) and utility.score == "condition":
                 names = [card.labels[index] for name in manifest.conditions if (index := card.index(name)) is not None]
-                wanted = [(("utility", position, "score"), name) for name in names]
+                wanted = [(("utility", at, "score"), name) for name in names]
             elif isinstance(utility, ScoreUtility) and not isinstance(utility.score, str):
-                wanted = [(("utility", position, "score"), str(utility.score.class_))]
-            missing = [(key, name) for key, name in wanted if class_position(name, encoder.labels) is None]
+                wanted = [(("utility", at, "score"), str(utility.score.class_))]
+            missing = [(key, name) for key, name in wanted if position(name, encoder.labels) is None]
             if missing:
                 listed = ", ".join(harmless(name, 40) for _, name in missing[:5])
                 known = ", ".join(harmless(label, 20) for label in encoder.labels[:12])
@@ -368,14 +368,6 @@ class _Compiler:
                         f"the prompt proxy can't tell {names} apart: same conditions in the same proportions "
                         f"(grouping {game.info.grouping}); the image proxy can"
                     )
-
-
-def class_position(name: str, labels: tuple[str, ...]) -> int | None:
-    """Index of a classifier's class, named by label or by number; None for an unknown one."""
-    if name in labels:
-        return labels.index(name)
-    number = int(name) if name.isdecimal() and len(name) < 10 else -1
-    return number if 0 <= number < len(labels) else None
 
 
 def indistinguishable(grouping: Grouping, manifest: Manifest) -> tuple[tuple[str, ...], ...]:

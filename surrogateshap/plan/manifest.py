@@ -55,13 +55,18 @@ class Manifest:
         return dict(read_images(self.path, column or self.image or "", rows))
 
 
-def read_images(path: Path, column: str, rows: np.ndarray | None = None) -> Iterator[tuple[int, bytes]]:
+def read_images(
+    path: Path, column: str, rows: np.ndarray | None = None, at_most: int | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Yields (row, encoded image) of a Parquet file's image column, in file order; rows without an image are left out.
 
-    The column holds bytes, or structs with a `bytes` field as Hugging Face `datasets` writes them.
-    Raises OSError where the file can't be read.
+    The column holds bytes, or structs with a `bytes` field as Hugging Face `datasets` writes them. `at_most` takes that
+    many evenly spaced rows of a longer file. Raises OSError where the file can't be read.
     """
     try:
+        height = pl.scan_parquet(path).select(pl.len()).collect().item()
+        if at_most is not None and height > at_most:
+            rows = np.linspace(0, height - 1, at_most).round().astype(np.int64)
         frame = pl.scan_parquet(path).select(pl.col(column)).with_row_index("row")
         if rows is not None:
             frame = frame.filter(pl.col("row").is_in(pl.Series(np.unique(rows), dtype=pl.UInt32).implode()))

@@ -77,8 +77,8 @@ class Stage(_Data):
     state: StageState
     because: str
     """Why work is pending: nothing of it is there, or which key of the spec changed since the last run; else empty."""
-    seconds: float
-    """Estimated, for what is pending."""
+    seconds: float | None
+    """Estimated, for what is pending; None where nothing was measured yet."""
     basis: str
     """Where the estimate comes from."""
 
@@ -89,7 +89,8 @@ class Cost(_Data):
     images: int
     denoising_steps: int
     """Evaluations of the denoiser; classifier-free guidance counts twice."""
-    seconds: float
+    seconds: float | None
+    """None where a stage's time was never measured."""
     disk_bytes: int
     memory_bytes: int
     fresh_images: int

@@ -1,0 +1,208 @@
+"""The door: validate, plan, apply, show, verify. The command line and the TUI use nothing else."""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surrogateshap.errors import PlanError, Problem, RunError, SpecError
+from surrogateshap.events import Emit, Event
+from surrogateshap.plan.model import Plan
+from surrogateshap.record.results import Results
+from surrogateshap.store import Store
+from surrogateshap.text import digest, harmless
+
+if TYPE_CHECKING:
+    from surrogateshap.record.verify import VerifyReport
+    from surrogateshap.spec.model import Spec
+
+STORE = ".surrogateshap"
+_PLAN_LIMIT = 64 << 20
+
+
+def ignore(_: Event) -> None:
+    """Watches nothing."""
+
+
+def store_folder(spec: Path, store: Path | None) -> Path:
+    """Where a spec's results are kept: `store`, or `.surrogateshap` beside the spec."""
+    return store if store is not None else spec.parent / STORE
+
+
+def validate(spec: Path, *, allow_paths: Sequence[Path] = ()) -> "Spec":
+    """Checks a spec and every input that it names. Raises SpecError with all problems."""
+    from surrogateshap.plan.compile import compile_spec
+
+    return compile_spec(spec, allow_paths).loaded.spec
+
+
+def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = ()) -> Plan:
+    """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError where the saved one is stale."""
+    from surrogateshap.plan.build import build_plan
+    from surrogateshap.plan.compile import compile_spec
+
+    spec, saved = _spec_of(target, allow_paths)
+    compiled = compile_spec(spec, allow_paths)
+    opened = Store.existing(store_folder(spec, store))
+    try:
+        made = build_plan(compiled, opened)
+    finally:
+        if opened is not None:
+            opened.close()
+    if saved is not None:
+        _refuse_stale(saved, made, target)
+    return made
+
+
+def save_plan(made: Plan, out: Path) -> None:
+    """Writes a plan for `apply`. Raises PlanError where it can't be written."""
+    from surrogateshap.store.atomic import atomic_write_bytes
+
+    spec = Path(os.path.relpath(made.spec_file, out.parent)).as_posix()
+    try:
+        atomic_write_bytes(out, made.model_copy(update={"spec_file": spec}).model_dump_json(indent=1).encode() + b"\n")
+    except OSError as error:
+        raise PlanError(f"{harmless(str(out))} can't be written: {error.strerror}", "Choose another place.") from error
+
+
+def explain(made: Plan) -> str:
+    """The plan as text for people."""
+    from surrogateshap.plan.explain import explain as text
+
+    return text(made)
+
+
+def apply(
+    target: Path,
+    *,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    emit: Emit = ignore,
+    stop: threading.Event | None = None,
+) -> Results:
+    """Runs a spec or a saved plan, or goes on with what was interrupted.
+
+    `emit` is called with each event, from this thread. Setting `stop` ends the run after the current shard with
+    InterruptedRun. Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
+    """
+    from surrogateshap.execute.run import execute
+    from surrogateshap.plan.build import build_plan
+    from surrogateshap.plan.compile import compile_spec
+
+    spec, saved = _spec_of(target, allow_paths)
+    compiled = compile_spec(spec, allow_paths)
+    if saved is not None:
+        _refuse_stale(saved, build_plan(compiled, None), target)
+    with Store.open(store_folder(spec, store)) as opened:
+        return execute(compiled, opened, emit, stop or threading.Event())
+
+
+def show(target: str, *, store: Path | None = None) -> Results:
+    """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
+    opened, row = _find_run(target, store)
+    with opened:
+        document = opened.get_json(row.results) if row.results is not None else None
+        if document is None:
+            remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
+            raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
+        return Results.model_validate(document, strict=False)
+
+
+def follow(target: str, *, store: Path | None = None, after: int = 0) -> tuple[list[tuple[int, Event]], str]:
+    """Events of a run, also of one that another process works on, later than `after`; and the run's status."""
+    opened, row = _find_run(target, store, unfinished=True)
+    with opened:
+        return opened.events(row.run, after), row.status
+
+
+def verify(record: Path) -> "VerifyReport":
+    """Checks a record against the files beside it. Raises VerificationError where it is no record at all."""
+    from surrogateshap.record.verify import verify as check
+
+    return check(record)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of specs."""
+    from surrogateshap.spec.schema import json_schema
+
+    return json_schema()
+
+
+def template() -> str:
+    """A commented spec to start from."""
+    from surrogateshap.spec.template import template as text
+
+    return text()
+
+
+def _spec_of(target: Path, allow: Sequence[Path]) -> tuple[Path, Plan | None]:
+    """The spec that a target stands for, and the saved plan where it is one."""
+    if target.suffix != ".json":
+        return target, None
+    try:
+        if target.stat().st_size > _PLAN_LIMIT:
+            raise PlanError(f"{harmless(str(target))} is too large for a plan")
+        saved = Plan.model_validate_json(target.read_bytes())
+    except OSError as error:
+        raise PlanError(f"{harmless(str(target))} can't be read: {error.strerror}") from None
+    except ValueError:
+        remedy = "Make one with `surrogateshap plan SPEC -o PLAN`."
+        raise PlanError(f"{harmless(str(target))} is not a plan of this version", remedy) from None
+    from surrogateshap.spec.paths import resolve
+
+    folder = target.parent.resolve()
+    try:
+        return resolve(os.path.normpath(folder / saved.spec_file), folder, (*allow, Path.cwd())), saved
+    except ValueError as error:
+        raise PlanError(f"{harmless(str(target))} names a spec elsewhere: {error}") from None
+
+
+def _refuse_stale(saved: Plan, made: Plan, target: Path) -> None:
+    """Raises PlanError that names every input that moved since the plan was saved."""
+    if saved.plan_id == made.plan_id:
+        return
+    from surrogateshap.plan.differences import changes
+
+    moved = changes(saved.model_dump(mode="json"), made.spec, made.inputs)
+    listed = "\n".join(f"    {change}" for change in moved) or "    surrogateshap itself, which would compute it otherwise"
+    remedy = f"Look at it again: surrogateshap plan {harmless(made.spec_file)} -o {harmless(str(target))}"
+    raise PlanError(f"the plan {harmless(str(target))} is stale; since it was made, this moved:\n{listed}", remedy)
+
+
+def _find_run(target: str, store: Path | None, unfinished: bool = False) -> Any:
+    path = Path(target)
+    if path.is_file():
+        return _run_of_file(path, store, unfinished)
+    folders = [store] if store is not None else [Path(STORE), *sorted(Path().glob(f"*/{STORE}"))]
+    for folder in folders:
+        opened = Store.existing(folder)
+        row = opened.run(target) if opened is not None else None
+        if opened is not None and row is not None:
+            return opened, row
+        if opened is not None:
+            opened.close()
+    if path.suffix == ".toml":
+        raise SpecError([Problem(harmless(target), 0, "", "there is no such file")])
+    searched = ", ".join(harmless(str(folder)) for folder in folders)
+    raise RunError(f"no run `{harmless(target)}` in {searched}", "Name a spec, a run, or the store with --store.")
+
+
+def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> Any:
+    spec, saved = _spec_of(path, ())
+    opened = Store.existing(store_folder(spec, store))
+    remedy = f"Run `surrogateshap apply {harmless(str(path))}` first."
+    if opened is None:
+        raise RunError(f"{harmless(str(path))} has no results yet", remedy)
+    try:
+        content = digest(spec.read_bytes())
+        row = opened.run(saved.run) if saved is not None else opened.latest_run(content, done_only=not unfinished)
+        if row is not None:
+            return opened, row
+        others = [other for other in opened.runs_of_file(str(spec)) if other.results is not None]
+        hint = f" Results of an earlier version: `surrogateshap show {others[0].run}`." if others else ""
+        raise RunError(f"{harmless(str(path))}, as it stands, has no results yet", remedy + hint)
+    except BaseException:
+        opened.close()
+        raise

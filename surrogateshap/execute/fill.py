@@ -1,0 +1,122 @@
+"""Fills the pools: generates what is missing and encodes what no encoder has seen, shard by shard."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from surrogateshap.execute.device import device_name
+from surrogateshap.execute.images import decode
+from surrogateshap.execute.progress import Progress
+from surrogateshap.execute.shards import cut
+from surrogateshap.execute.workshop import Workshop
+from surrogateshap.plan import keys
+from surrogateshap.plan.build import reference_key, steps_per_image, unique_keys
+from surrogateshap.plan.compile import Compiled, EncoderInput, GameDesign
+from surrogateshap.plan.manifest import read_images
+from surrogateshap.plan.pool import Pool
+from surrogateshap.store import Store
+
+_REFERENCE_AT_MOST = 10_000
+"""Images of a reference that are encoded; of a larger one, as many evenly spaced rows."""
+
+Found = dict[str, tuple[str, int]]
+
+
+class Filler:
+    """Generates and encodes for one attempt; `found` grows as images come."""
+
+    def __init__(self, compiled: Compiled, store: Store, workshop: Workshop, progress: Progress) -> None:
+        self._compiled, self._store, self._workshop, self._progress = compiled, store, workshop, progress
+        self.found: Found = store.find_images({key for pool in compiled.pools for key in pool.keys})
+
+    def fill(self, pool: Pool, after_shard: Callable[[], None]) -> None:
+        """All of a pool's images, encoded by all encoders that its games need."""
+        encoders = {game.encoder.name: game.encoder for game in self._compiled.games if game.pool is pool}
+        generate = f"generate:{pool.id}"
+        wanted = unique_keys(pool)
+        self._progress.start(generate, sum(key in self.found for key in wanted))
+        for name, encoder in encoders.items():
+            self._start_encoding(pool, name, encoder, wanted)
+        size = self._compiled.loaded.spec.execution.batch_size
+        for shard in cut(pool, size):
+            missing = [item for item in shard if item.key not in self.found]
+            if not missing:
+                continue
+            self._progress.check()
+            _ = self._workshop.model  # loaded outside the stage's own time, which tells the rate
+            with self._progress.working(generate):
+                arrays = self._workshop.make(missing)
+                made = self._store.put_arrays(arrays)
+                self._store.add_images(made, [item.key for item in missing])
+            self.found.update({item.key: (made, slot) for slot, item in enumerate(missing)})
+            self._progress.advance(generate, len(missing))
+            for name, encoder in encoders.items():
+                self._encode(f"encode:{pool.id}:{name}", encoder, made, arrays["images"], len(missing))
+            after_shard()
+        self._progress.finish(generate)
+        self._keep_rate("generate", generate, steps_per_image(self._compiled, pool.proxy))
+        for name in encoders:
+            self._progress.finish(f"encode:{pool.id}:{name}")
+            self._keep_rate("encode", f"encode:{pool.id}:{name}", 1)
+
+    def _start_encoding(self, pool: Pool, name: str, encoder: EncoderInput, wanted: list[str]) -> None:
+        """Encodes the images that were there before and that this encoder has not seen."""
+        stage = f"encode:{pool.id}:{name}"
+        objects: dict[str, int] = {}
+        for key in wanted:
+            if key in self.found:
+                objects[self.found[key][0]] = objects.get(self.found[key][0], 0) + 1
+        seen = self._store.lookup(keys.encoding(encoder.digest, name) for name in objects)
+        fresh = {made: n for made, n in objects.items() if keys.encoding(encoder.digest, made) not in seen}
+        self._progress.start(stage, sum(objects.values()) - sum(fresh.values()))
+        for made, count in fresh.items():
+            self._progress.check()
+            arrays = self._store.get_arrays(made)
+            if arrays is None:
+                # Damaged since it was found: its images are made again below.
+                self.found = {key: at for key, at in self.found.items() if at[0] != made}
+                continue
+            self._encode(stage, encoder, made, arrays["images"], count)
+
+    def _encode(self, stage: str, encoder: EncoderInput, made: str, images: np.ndarray, count: int) -> None:
+        self._workshop.prepare(encoder)
+        with self._progress.working(stage):
+            view = self._workshop.encode(encoder, images)
+            encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
+            self._store.remember(keys.encoding(encoder.digest, made), encoded, "encode")
+        self._progress.advance(stage, count)
+
+    def encode_references(self, name: str) -> None:
+        """All references of one encoder's games."""
+        stage = f"reference:{name}"
+        games = {key: game for game in self._compiled.games if (key := reference_key(game)) and game.encoder.name == name}
+        if not games:
+            return
+        there = self._store.lookup(games)
+        self._progress.start(stage, len(there))
+        for key, game in games.items():
+            if key not in there:
+                self._progress.check()
+                with self._progress.working(stage):
+                    self._encode_reference(key, game)
+                self._progress.advance(stage, 1)
+        self._progress.finish(stage)
+
+    def _encode_reference(self, key: str, game: GameDesign) -> None:
+        if game.reference is None:
+            return
+        card = self._compiled.card
+        path, column = game.reference.path, game.reference.column
+        images = [
+            decode(data, card.height, card.width, card.channels, f"row {row} of {path.name}")
+            for row, data in read_images(path, column, at_most=_REFERENCE_AT_MOST)
+        ]
+        view = self._workshop.encode(game.encoder, np.stack(images))
+        encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
+        self._store.remember(key, encoded, "encode")
+
+    def _keep_rate(self, kind: str, stage: str, per_unit: int) -> None:
+        rate = self._progress.rate(stage)
+        if rate > 0:
+            subject = f"{kind}:{self._compiled.model_digest}"
+            self._store.add_rate(kind, subject, device_name(self._workshop.device), rate * per_unit, 1.0)

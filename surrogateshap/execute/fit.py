@@ -1,0 +1,134 @@
+"""From coalition values to Shapley values with intervals: one game at a time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surrogateshap.estimate import (
+    TreeSettings,
+    all_masks,
+    coalition_draws,
+    fit_exact,
+    fit_surrogate,
+    image_draws,
+    intervals,
+    kernel_shapley,
+)
+from surrogateshap.events import RankedContributor
+from surrogateshap.execute.evaluate import Game, not_finite
+from surrogateshap.games.coalitions import draw_pairs
+from surrogateshap.plan.compile import GameDesign
+from surrogateshap.record.results import ContributorResult, GameResult, SurrogateDiagnostics
+from surrogateshap.spec.model import Spec
+
+_PROVISIONAL_PAIRS = 128
+
+
+@dataclass(frozen=True)
+class Values:
+    """A game's values of the coalitions that its estimator works on."""
+
+    masks: np.ndarray
+    """(M, n) bool; all 2^n of them where the estimator is exact."""
+    values: np.ndarray
+    """(M,)."""
+    v_empty: float
+    v_full: float
+
+
+def coalitions_of(design: GameDesign, seed: int) -> np.ndarray:
+    """The coalitions that a game is evaluated on: (M, n) bool."""
+    n = len(design.grouping.contributors)
+    if design.estimator == "exact":
+        return all_masks(n)
+    if n == 1:
+        return np.zeros((0, 1), bool)
+    return draw_pairs(n, (design.coalitions - 1) // 2, seed)
+
+
+def evaluate(design: GameDesign, game: Game, seed: int) -> Values:
+    """Raises RunError where a value is not a finite number."""
+    masks = coalitions_of(design, seed)
+    values = game(masks) if len(masks) else np.zeros(0)
+    if not np.isfinite(values).all():
+        raise not_finite(design)
+    return Values(masks, values, game.v_empty, game.v_full)
+
+
+def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> GameResult:
+    """Shapley values, their intervals and ranks."""
+    section = spec.estimator
+    settings = TreeSettings(
+        trees=section.trees,
+        learning_rate=section.learning_rate,
+        leaves=section.leaves,
+        min_child_samples=section.min_child_samples,
+        subsample=section.subsample,
+    )
+    ends = (values.v_empty, values.v_full)
+    if design.estimator == "exact":
+        fit = fit_exact(values.values, game.n)
+        between = None
+    else:
+        fit = fit_surrogate(values.masks, values.values, *ends, settings, spec.seed)
+        between = coalition_draws(values.masks, values.values, *ends, settings, spec.seed)
+    within = image_draws(game, spec.intervals.resamples, spec.seed)
+    sure = intervals(fit.values, within, between, spec.intervals.level)
+    order = sorted(range(game.n), key=lambda i: (-fit.values[i], design.grouping.contributors[i]))
+    ranks = ranking(fit.values)
+    gain = values.v_full - values.v_empty
+    return GameResult(
+        grouping=design.info.grouping,
+        utility=design.info.utility,
+        proxy=design.info.proxy,
+        v_empty=values.v_empty,
+        v_full=values.v_full,
+        efficiency_gap=fit.efficiency_gap,
+        estimator=design.estimator,
+        coalitions=design.coalitions,
+        images=len(design.pool.keys),
+        level=spec.intervals.level,
+        surrogate=None if fit.cv_r2 is None else SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=section.trees),
+        indistinguishable=design.indistinguishable,
+        contributors=tuple(
+            ContributorResult(
+                name=design.grouping.contributors[i],
+                rows=int(design.grouping.rows[i]),
+                value=float(fit.values[i]),
+                low=float(sure.low[i]),
+                high=float(sure.high[i]),
+                sd_images=float(sure.sd_images[i]),
+                sd_coalitions=float(sure.sd_coalitions[i]),
+                rank=int(ranks[i]),
+                rank_low=int(sure.rank_low[i]),
+                rank_high=int(sure.rank_high[i]),
+                share=float(fit.values[i] / gain) if gain != 0 else None,
+            )
+            for i in order
+        ),
+    )
+
+
+def ranking(values: np.ndarray) -> np.ndarray:
+    """Ranks (n,) of values (n,): 1 for the highest; equal values share the smallest."""
+    return 1 + (values[None, :] > values[:, None]).sum(axis=1)
+
+
+def ranked(names: tuple[str, ...], values: np.ndarray) -> tuple[RankedContributor, ...]:
+    """A ranking without intervals yet."""
+    ranks = ranking(values)
+    order = sorted(range(len(names)), key=lambda i: (-values[i], names[i]))
+    return tuple(
+        RankedContributor(
+            name=names[i], value=float(values[i]), low=float(values[i]), high=float(values[i]), rank=int(ranks[i])
+        )
+        for i in order
+    )
+
+
+def provisional(game: Game, seed: int) -> np.ndarray:
+    """Quick Shapley values (n,) for a ranking that is still forming: kernel regression on a few coalitions."""
+    if game.n == 1:
+        return np.array([game.v_full - game.v_empty])
+    masks = draw_pairs(game.n, _PROVISIONAL_PAIRS, seed)
+    return kernel_shapley(masks, game(masks), game.v_empty, game.v_full)

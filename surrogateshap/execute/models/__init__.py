@@ -1,0 +1,30 @@
+"""The door to diffusion models: images for requests, whatever the family behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image to make."""
+
+    condition: int | None
+    """Index of the class; None for no condition."""
+    seed: int
+    """Of the image's noise, which is drawn on the CPU: the same on every device and in every batch."""
+    source: np.ndarray | None
+    """Image proxy: the training image to start from, (H, W, C) uint8; None to start from noise alone."""
+
+
+class Model(Protocol):
+    """A frozen model on a device."""
+
+    dtype: str
+    """Such as `float32`."""
+
+    def generate(self, requests: Sequence[Request]) -> np.ndarray:
+        """Images (N, H, W, C) uint8, in the order of the requests, in one batch."""
+        ...

@@ -1,0 +1,85 @@
+"""The models of one run, loaded when they are first needed: an attempt with nothing to generate never loads torch."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from surrogateshap.execute.encoders import Encoder, View
+from surrogateshap.execute.images import decode
+from surrogateshap.execute.models import Model, Request
+from surrogateshap.execute.shards import Item, model_condition
+from surrogateshap.plan.compile import Compiled, EncoderInput
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Workshop:
+    """Makes and encodes images. Raises DeviceError and RunError where a device or a model is not what it should be."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self._encoders: dict[str, Encoder] = {}
+        indices = [compiled.card.index(condition) for condition in compiled.manifest.conditions]
+        self._class_of_condition = [-1 if index is None else index for index in indices]
+
+    @cached_property
+    def device(self) -> "torch.device":
+        """The device that the spec asks for."""
+        import torch
+
+        from surrogateshap.execute.device import choose_device
+
+        execution = self._compiled.loaded.spec.execution
+        if execution.threads is not None:
+            torch.set_num_threads(execution.threads)
+        return choose_device(execution.device)
+
+    @cached_property
+    def model(self) -> Model:
+        """The frozen model."""
+        from surrogateshap.execute.models.class_conditional import ClassConditionalModel
+
+        spec = self._compiled.loaded.spec
+        return ClassConditionalModel(
+            self._compiled.model_path, self._compiled.card, spec.sampling, spec.proxy.strength, self.device
+        )
+
+    def prepare(self, encoder: EncoderInput) -> None:
+        """Loads an encoder, once."""
+        if encoder.name not in self._encoders:
+            from surrogateshap.execute.encoders.classifier import Classifier
+
+            self._encoders[encoder.name] = Classifier(encoder.path, self.device)
+
+    def make(self, items: Sequence[Item]) -> dict[str, np.ndarray]:
+        """Images (N, H, W, C) uint8 and, as bytes of JSON, where they were made."""
+        import torch
+
+        from surrogateshap.execute.device import device_name
+
+        card, manifest = self._compiled.card, self._compiled.manifest
+        rows = np.array(sorted({item.row for item in items if item.row >= 0}), np.int64)
+        sources = {
+            row: decode(data, card.height, card.width, card.channels, f"row {row} of {manifest.path.name}")
+            for row, data in (manifest.images(rows).items() if len(rows) else ())
+        }
+        requests = [
+            Request(model_condition(item.condition, self._class_of_condition), item.seed, sources.get(item.row))
+            for item in items
+        ]
+        images = self.model.generate(requests)
+        made = {"device": device_name(self.device), "dtype": self.model.dtype, "threads": torch.get_num_threads()}
+        return {"images": images, "provenance": np.frombuffer(json.dumps(made, sort_keys=True).encode(), np.uint8)}
+
+    def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
+        """What an encoder says of images (N, H, W, C) uint8, in batches."""
+        self.prepare(encoder)
+        size = self._compiled.loaded.spec.execution.batch_size
+        parts = [self._encoders[encoder.name].encode(images[at : at + size]) for at in range(0, len(images), size)]
+        return View(
+            np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
+        )

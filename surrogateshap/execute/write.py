@@ -1,0 +1,65 @@
+"""The run's folder: spec, plan, results, coalition values and the record that binds them, in files anyone can open."""
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from surrogateshap.execute.environment import provenance, versions
+from surrogateshap.execute.fit import Values
+from surrogateshap.plan.build import build_plan
+from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.record.results import Results
+from surrogateshap.record.statement import build_statement, statement_bytes, write_run_folder
+from surrogateshap.store import Store
+
+
+def run_folder(store: Store, run: str) -> Path:
+    """Where a run's files are."""
+    return store.root / "runs" / run
+
+
+def write_record(
+    compiled: Compiled,
+    store: Store,
+    results: Results,
+    values: Iterable[tuple[GameDesign, Values]],
+    found: Mapping[str, tuple[str, int]],
+) -> None:
+    """Writes the folder, then marks the run as done. The same inputs give the same bytes: no time is in them."""
+    plan = build_plan(compiled, None)
+    files = {
+        "spec.toml": compiled.loaded.text.encode(),
+        "plan.json": plan.model_dump_json(indent=1).encode(),
+        "results.json": results.model_dump_json(indent=1).encode(),
+        **coalition_tables(values),
+    }
+    objects = (found[key][0] for pool in compiled.pools for key in pool.keys)
+    environment = {"versions": versions(), "made": provenance(store, objects)}
+    record = statement_bytes(build_statement(results=results, plan=plan, subjects=files, environment=environment))
+    write_run_folder(run_folder(store, results.run), {**files, "record.json": record})
+    results_object = store.put_json(results.model_dump(mode="json"))
+    store.finish_run(results.run, results_object, store.put_bytes(record, "json"))
+
+
+def coalition_tables(values: Iterable[tuple[GameDesign, Values]]) -> dict[str, bytes]:
+    """One Parquet file per set of coalitions: a boolean column per contributor, a column of values per game."""
+    tables: dict[str, tuple[np.ndarray, tuple[str, ...], dict[str, np.ndarray]]] = {}
+    for design, game in values:
+        name = f"coalitions-{design.grouping.name}" + (f"-{design.pool.id}" if design.pool.masks is not None else "")
+        _, _, columns = tables.setdefault(name, (game.masks, design.grouping.contributors, {}))
+        columns[f"value.{design.info.utility}.{design.info.proxy}"] = game.values
+    files = {}
+    for name, (masks, contributors, columns) in tables.items():
+        frame: dict[str, np.ndarray] = {}
+        for position, contributor in enumerate(contributors):
+            column = contributor
+            while column in columns or column in frame:
+                column += "_"
+            frame[column] = masks[:, position]
+        buffer = io.BytesIO()
+        pl.DataFrame(frame | columns).write_parquet(buffer, compression="zstd")
+        files[f"{name}.parquet"] = buffer.getvalue()
+    return files

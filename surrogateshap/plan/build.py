@@ -1,0 +1,269 @@
+"""Compiled spec and store to Plan: the stages with what is there and what is not, why, and at which cost."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surrogateshap.plan import keys
+from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.differences import changes, reason
+from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, Plan, PoolPlan, Stage, StageKind, StageState
+from surrogateshap.plan.pool import UNCONDITIONAL, Pool
+from surrogateshap.store import Store
+from surrogateshap.text import digest
+
+_IMAGE_OVERHEAD = 700
+"""Bytes per image of one encoder's features and of the index, roughly."""
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What a store holds of a plan."""
+
+    images: Mapping[str, tuple[str, int]]
+    """Image key -> (object, slot)."""
+    encodings: frozenset[str]
+    """Encoding keys that are there."""
+    fits: Mapping[str, str]
+    """Fit key -> object, of the games whose images are all there."""
+    values: Mapping[str, str]
+    """Game key -> object, likewise."""
+    done: bool
+    """Whether the run has been finished, results included."""
+
+
+def unique_keys(pool: Pool) -> list[str]:
+    """A pool's image keys in its order, each once."""
+    return list(dict.fromkeys(pool.keys))
+
+
+def reference_key(game: GameDesign) -> str | None:
+    """Of the encoded reference of a game; None where it has none."""
+    if game.reference is None:
+        return None
+    return keys.encoding(game.encoder.digest, f"{game.reference.digest}:{game.reference.column}")
+
+
+def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
+    """Of a game's values on the pixels that are there."""
+    membership = digest(
+        {
+            "cells": digest(np.ascontiguousarray(game.pool.cell_of_image).tobytes()),
+            "contributors": list(game.grouping.contributors),
+            "rows": game.grouping.rows.tolist(),
+            "conditions": digest(np.ascontiguousarray(game.pool.conditions).tobytes()),
+            "labels": [compiled.manifest.conditions, compiled.card.labels],
+            "shares": _shares(game),
+        }
+    )
+    return keys.game(
+        pixels=pixels,
+        membership=membership,
+        encoder=game.encoder.digest,
+        utility=game.utility,
+        reference=reference_key(game),
+        rest={
+            "coalitions": game.coalitions,
+            "empty": game.empty_value,
+            "seed": compiled.loaded.spec.seed,
+            "estimator": game.estimator,
+        },
+    )
+
+
+def _shares(game: GameDesign) -> str | None:
+    membership = game.pool.memberships.get(game.grouping.name)
+    if membership is None:
+        return None
+    parts = (membership.shares.indptr, membership.shares.indices, membership.shares.data)
+    return digest(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
+
+
+def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
+    """Asks the store what is there."""
+    if store is None:
+        return Artifacts({}, frozenset(), {}, {}, False)
+    images = store.find_images({key for pool in compiled.pools for key in pool.keys})
+    wanted = {
+        keys.encoding(game.encoder.digest, images[key][0])
+        for game in compiled.games
+        for key in unique_keys(game.pool)
+        if key in images
+    }
+    wanted |= {key for game in compiled.games if (key := reference_key(game)) is not None}
+    encodings = frozenset(store.lookup(wanted))
+    values, fits = {}, {}
+    for pool in compiled.pools:
+        if any(key not in images for key in pool.keys):
+            continue
+        pixels = keys.features(pool.keys, images)
+        for game in compiled.games:
+            if game.pool is pool:
+                key = game_key(compiled, game, pixels)
+                values |= store.lookup([key])
+                fits |= store.lookup([keys.fit(key, compiled.loaded.spec, game.estimator)])
+    row = store.run(compiled.run)
+    done = row is not None and row.run == compiled.run and row.status == "done" and row.results is not None
+    return Artifacts(images, encodings, fits, values, done)
+
+
+def build_plan(compiled: Compiled, store: Store | None) -> Plan:
+    """The plan of a spec against a store. Raises RunError where the store can't be read."""
+    artifacts = look_up(compiled, store)
+    previous = _previous(compiled, store)
+    spec = compiled.loaded.spec
+    resolved = spec.model_dump(mode="json", by_alias=True)
+    changed = changes(previous, resolved, compiled.inputs) if previous else None
+    stages = tuple(_stages(compiled, artifacts, store, changed))
+    return Plan(
+        plan_id=compiled.plan_id,
+        run=compiled.run,
+        name=spec.name,
+        spec_file=compiled.loaded.file,
+        spec=resolved,
+        inputs=compiled.inputs,
+        groupings=tuple(
+            GroupingPlan(
+                name=grouping.name,
+                contributors=len(grouping.contributors),
+                rows=int(grouping.rows.sum()),
+                rows_min=int(grouping.rows.min()),
+                rows_max=int(grouping.rows.max()),
+            )
+            for grouping in compiled.manifest.groupings
+        ),
+        pools=tuple(_pool_plan(compiled, pool) for pool in compiled.pools),
+        games=tuple(
+            GamePlan(
+                info=game.info,
+                estimator=game.estimator,
+                coalitions=game.coalitions,
+                indistinguishable=game.indistinguishable,
+            )
+            for game in compiled.games
+        ),
+        stages=stages,
+        cost=_cost(compiled, artifacts, stages),
+        warnings=compiled.warnings,
+    )
+
+
+def _previous(compiled: Compiled, store: Store | None) -> dict[str, Any] | None:
+    """The plan of the newest other run of the same name, from its folder."""
+    for row in store.runs() if store is not None else []:
+        if store is not None and row.name == compiled.loaded.spec.name and row.run != compiled.run:
+            document = store.get_json(row.plan) if row.plan else None
+            if isinstance(document, dict):
+                return document
+    return None
+
+
+def steps_per_image(compiled: Compiled, proxy: str) -> int:
+    """Denoising steps of one image: all of them from noise, the last strength × steps of them from an image."""
+    spec = compiled.loaded.spec
+    return spec.sampling.steps if proxy == "prompt" else max(1, round(spec.sampling.steps * spec.proxy.strength))
+
+
+def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
+    unconditional = int((pool.conditions == UNCONDITIONAL).sum())
+    if pool.memberships:
+        membership = pool.memberships[compiled.manifest.groupings[0].name]
+        held = membership.shares.astype(bool).astype(np.int64) @ np.bincount(
+            pool.cell_of_image, minlength=membership.shares.shape[1]
+        )
+    else:
+        held = np.bincount(pool.cell_of_image)[:1]
+    return PoolPlan(
+        proxy=pool.proxy,
+        images=len(pool.keys),
+        unconditional=unconditional,
+        conditions=len(np.unique(pool.conditions[pool.conditions != UNCONDITIONAL])),
+        steps_per_image=steps_per_image(compiled, pool.proxy),
+        per_contributor_min=int(held.min()),
+        per_contributor_max=int(held.max()),
+        digest=digest(list(pool.keys)),
+    )
+
+
+def _stages(
+    compiled: Compiled, artifacts: Artifacts, store: Store | None, changed: tuple[str, ...] | None
+) -> Iterator[Stage]:
+    subject = compiled.model_digest
+
+    def stage(id_: str, kind: StageKind, title: str, unit: str, total: int, cached: int, per_unit: float = 1) -> Stage:
+        cached = total if artifacts.done else cached
+        state: StageState = "cached" if cached == total else "partial" if cached else "new"
+        seconds, basis = None, ""
+        if state != "cached":
+            rate = store.latest_rate(kind, f"{kind}:{subject}") if store is not None else None
+            basis = f"measured on {rate[0]}" if rate else "not measured yet"
+            seconds = (total - cached) * per_unit / rate[1] if rate else None
+        because = reason(kind, changed) if state != "cached" else ""
+        return Stage(
+            id=id_,
+            kind=kind,
+            title=title,
+            unit=unit,
+            total=total,
+            cached=cached,
+            state=state,
+            because=because,
+            seconds=seconds,
+            basis=basis,
+        )
+
+    for pool in compiled.pools:
+        wanted = unique_keys(pool)
+        there = sum(key in artifacts.images for key in wanted)
+        steps = steps_per_image(compiled, pool.proxy)
+        yield stage(f"generate:{pool.id}", "generate", f"generate images, {pool.id} proxy", "images", len(wanted), there, steps)
+    for name, encoder in compiled.encoders.items():
+        games = [game for game in compiled.games if game.encoder.name == name]
+        for pool in dict.fromkeys(game.pool.id for game in games):
+            own = next(game.pool for game in games if game.pool.id == pool)
+            wanted = unique_keys(own)
+            there = sum(
+                key in artifacts.images
+                and keys.encoding(encoder.digest, artifacts.images[key][0]) in artifacts.encodings
+                for key in wanted
+            )
+            yield stage(f"encode:{pool}:{name}", "encode", f"encode with {name}, {pool} proxy", "images", len(wanted), there)
+        references = {key for game in games if (key := reference_key(game)) is not None}
+        if references:
+            there = len(references & artifacts.encodings)
+            yield stage(f"reference:{name}", "encode", f"encode references with {name}", "references", len(references), there)
+    games_total = len(compiled.games)
+    yield stage("evaluate", "evaluate", "evaluate coalitions", "games", games_total, len(artifacts.values))
+    yield stage("fit", "fit", "estimate values and intervals", "games", games_total, len(artifacts.fits))
+    yield stage("record", "record", "write the record", "records", 1, 0)
+
+
+def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -> Cost:
+    images, steps = 0, 0
+    spec = compiled.loaded.spec
+    passes = 2 if spec.sampling.guidance_scale != 1 and compiled.card.null_class is not None else 1
+    seen: set[str] = set()
+    for pool in compiled.pools:
+        for key, condition in zip(pool.keys, pool.conditions.tolist(), strict=True):
+            if artifacts.done or key in artifacts.images or key in seen:
+                continue
+            seen.add(key)
+            images += 1
+            conditional = condition != UNCONDITIONAL
+            steps += steps_per_image(compiled, pool.proxy if conditional else "prompt") * (passes if conditional else 1)
+    known = [stage.seconds for stage in stages if stage.state != "cached" and stage.kind != "record"]
+    pixels = compiled.card.height * compiled.card.width * compiled.card.channels
+    coalitions = {(game.info.grouping, game.info.proxy): game.coalitions for game in compiled.games}
+    per_coalition = max(len(pool.keys) for pool in compiled.pools)
+    return Cost(
+        images=images,
+        denoising_steps=steps,
+        seconds=None if any(seconds is None for seconds in known) else sum(filter(None, known)),
+        disk_bytes=images * (pixels + _IMAGE_OVERHEAD),
+        memory_bytes=3 * sum(file.bytes for file in compiled.inputs if file.role == "model")
+        + 4 * spec.execution.batch_size * passes * pixels * 64,
+        fresh_images=sum(coalitions.values()) * per_coalition,
+        retrainings=max(coalitions.values()),
+    )

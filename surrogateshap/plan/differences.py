@@ -1,0 +1,59 @@
+"""What changed since an earlier plan, as dotted keys."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from surrogateshap.plan.model import InputFile, StageKind
+from surrogateshap.text import harmless
+
+_MATTERS: dict[StageKind, tuple[str, ...]] = {
+    "generate": ("seed", "model", "proxy", "sampling", "contributors", "budget", "empty", "manifest"),
+    "encode": ("encoder", "reference"),
+    "evaluate": ("utility", "estimator.kind"),
+    "fit": ("estimator", "intervals"),
+    "record": (),
+}
+"""First words of the keys and inputs that invalidate a stage; every stage inherits those of the stages before it."""
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a document with their dotted keys."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from flatten(item, f"{prefix}[{position}]")
+    else:
+        yield prefix, value
+
+
+def changes(previous: Mapping[str, Any], spec: Mapping[str, Any], inputs: Iterable[InputFile]) -> tuple[str, ...]:
+    """Keys of the spec, and inputs, in which a plan differs from an earlier one given as JSON."""
+    before, after = dict(flatten(previous.get("spec", {}))), dict(flatten(spec))
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and not key.startswith(("execution", "name")):
+            found.append(f"{key}: {_shown(before.get(key))} → {_shown(after.get(key))}")
+    digests = {file["role"]: file["digest"] for file in previous.get("inputs", ())}
+    for file in inputs:
+        if file.role != "spec" and digests.get(file.role, file.digest) != file.digest:
+            found.append(f"{file.role}: its content changed")
+    return tuple(found)
+
+
+def _shown(value: Any) -> str:
+    return "not there" if value is None else harmless(str(value), 40)
+
+
+def reason(kind: StageKind, changed: tuple[str, ...] | None) -> str:
+    """Why a stage has work to do; `changed` is None where there is no earlier plan to compare with."""
+    if changed is None:
+        return "not done yet"
+    matters: tuple[str, ...] = ()
+    for stage, words in _MATTERS.items():
+        matters += words
+        if stage == kind:
+            break
+    named = [change for change in changed if change.startswith(matters)]
+    return "; ".join(named[:3]) + (f"; {len(named) - 3} more" if len(named) > 3 else "") if named else "not done yet"
