@@ -11,7 +11,7 @@ KeyPath = tuple[str | int, ...]
 """Keys, and indices of array elements counted from 0: `("utility", 0, "encoder")`."""
 
 MAX_DEPTH = 32
-"""Deeper keys are not recorded; they resolve to the parent that is. Keeps hostile texts from costing more than their length."""
+"""Deeper keys are not recorded and resolve to a parent: no text costs more than in proportion to its length."""
 
 _TOKEN = re.compile(
     r"""
