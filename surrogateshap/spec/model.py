@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A name of the user's own making: lower case letters, digits, `.`, `_`, `-`; at most 64 characters."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+ClassName = Annotated[int, Field(ge=0, lt=2**31)] | Text
+"""A class of a classifier, by name or by index from 0."""
 
+SPEC_VERSION = 1
 COSMETIC: dict[str, Any] = {"sort": "cosmetic"}
 EXECUTION: dict[str, Any] = {"sort": "execution"}
 
@@ -19,22 +22,29 @@ EXECUTION: dict[str, Any] = {"sort": "execution"}
 class Section(BaseModel):
     """Base of every table of a spec: unknown keys are errors, values are never coerced, nothing changes afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class ModelSection(Section):
     """The frozen model."""
 
-    source: Text
+    source: Text = Field(examples=["example:digits/model"])
     """A folder in diffusers layout, beside the spec, or `example:…` for one that ships with surrogateshap."""
-    null_class: int | None = Field(default=None, ge=0)
+    null_class: int | None = Field(default=None, ge=0, lt=2**31)
     """Class-conditional models: index of the embedding that means "no class". Default: the one after the labels."""
+
+
+ProxyList = Annotated[
+    tuple[Literal["prompt", "image"], ...], Field(min_length=1, max_length=2, json_schema_extra={"uniqueItems": True})
+]
 
 
 class ProxySection(Section):
     """How a coalition's images come from the frozen model."""
 
-    kind: Literal["auto", "prompt", "image"] | tuple[Literal["prompt", "image"], ...] = "auto"
+    kind: Literal["auto", "prompt", "image"] | ProxyList = "auto"
     """`prompt`: conditioned on its prompts or labels alone. `image`: its own images, noised and denoised. A list asks
     for both, side by side. `auto`: image where the manifest has images and contributors share conditions."""
     strength: float = Field(default=0.6, gt=0, le=1)
@@ -57,10 +67,10 @@ class SamplingSection(Section):
 class GroupingSection(Section):
     """A rule that turns rows into contributors."""
 
-    name: Name
-    by: tuple[Text, ...] = Field(min_length=1)
+    name: Name = Field(examples=["contributor"])
+    by: tuple[Text, ...] = Field(min_length=1, max_length=16, examples=[["contributor"]])
     """Columns whose values, together, name the contributor."""
-    min_rows: int = Field(default=1, ge=1)
+    min_rows: int = Field(default=1, ge=1, lt=2**31)
     """Contributors with fewer rows are pooled under `other`, or an error where that is not given."""
     other: Text | None = None
     """Name of the contributor that holds all small ones together."""
@@ -69,41 +79,41 @@ class GroupingSection(Section):
 class ContributorsSection(Section):
     """The training data: who supplied which rows."""
 
-    manifest: Text
+    manifest: Text = Field(examples=["example:digits/contributors.parquet"])
     """A Parquet file with one row per training image."""
-    condition: Text
+    condition: Text = Field(examples=["label"])
     """Column with the class label or prompt."""
     image: Text | None = None
     """Column with the training images, as encoded bytes; needed by the image proxy."""
-    grouping: tuple[GroupingSection, ...] = Field(min_length=1)
+    grouping: tuple[GroupingSection, ...] = Field(min_length=1, max_length=16)
 
 
 class EncoderSection(Section):
     """A network that turns images into features and class probabilities; it runs once per image for all utilities."""
 
-    name: Name
+    name: Name = Field(examples=["digits"])
     kind: Literal["classifier"] = "classifier"
     """`classifier`: any image classifier in Hugging Face layout."""
-    source: Text
+    source: Text = Field(examples=["example:digits/classifier"])
     """A folder beside the spec, or `example:…`."""
 
 
 class Quantile(Section):
     """Statistic: the q-quantile over images."""
 
-    quantile: float = Field(gt=0, lt=1)
+    quantile: float = Field(gt=0, lt=1, examples=[0.9])
 
 
 class Above(Section):
     """Statistic: the share of images whose score is at least the threshold."""
 
-    above: float
+    above: float = Field(examples=[0.5])
 
 
 class ClassScore(Section):
     """Score: the probability of one named class."""
 
-    class_: int | Text = Field(alias="class")
+    class_: ClassName = Field(alias="class", examples=[3])
 
 
 Statistic = Literal["mean"] | Quantile | Above
@@ -112,7 +122,7 @@ Statistic = Literal["mean"] | Quantile | Above
 class UtilityBase(Section):
     """What every utility has."""
 
-    name: Name
+    name: Name = Field(examples=["quality"])
     encoder: Name | None = None
     """Name of an `[[encoder]]`. Default: the only one."""
 
@@ -131,7 +141,7 @@ class RateUtility(UtilityBase):
     """Share of images that the classifier assigns to one class."""
 
     kind: Literal["rate"]
-    class_: int | Text = Field(alias="class")
+    class_: ClassName = Field(alias="class", examples=[3])
 
 
 class FrechetUtility(UtilityBase):
@@ -163,13 +173,13 @@ UtilitySection = Annotated[
 class BudgetSection(Section):
     """How much is generated and evaluated."""
 
-    images: int | None = Field(default=None, ge=1)
+    images: int | None = Field(default=None, ge=1, lt=2**31)
     """Pool images per proxy, all contributors together. Not beside `images_per_contributor`."""
-    images_per_contributor: int | None = Field(default=None, ge=2)
+    images_per_contributor: int | None = Field(default=None, ge=2, lt=2**31)
     """Pool images per contributor of the first grouping; 100 where neither is given."""
-    images_per_coalition: int | None = Field(default=None, ge=2)
+    images_per_coalition: int | None = Field(default=None, ge=2, lt=2**31)
     """`fresh` mode only, and counts there alone: new images for each coalition; 256 where it is not given."""
-    coalitions: int | None = Field(default=None, ge=4)
+    coalitions: int | None = Field(default=None, ge=4, lt=2**31)
     """Coalitions that are evaluated. Default: all of them up to 14 contributors, 4,000 otherwise."""
 
     @model_validator(mode="after")
@@ -184,7 +194,7 @@ class EmptySection(Section):
 
     kind: Literal["unconditional", "value"] = "unconditional"
     """`unconditional`: images of the model without a condition. `value`: the number given here."""
-    value: float | dict[str, float] | None = None
+    value: float | Annotated[dict[str, float], Field(max_length=64)] | None = None
     """One number for all utilities, or one per utility name."""
 
     @model_validator(mode="after")
@@ -200,10 +210,10 @@ class EstimatorSection(Section):
     kind: Literal["auto", "exact", "surrogate"] = "auto"
     """`exact` evaluates every coalition (up to 16 contributors); `surrogate` fits boosted trees to a sample of them;
     `auto` takes exact up to 14 contributors."""
-    trees: int = Field(default=600, ge=1)
+    trees: int = Field(default=600, ge=1, le=100_000)
     learning_rate: float = Field(default=0.05, gt=0)
-    leaves: int = Field(default=15, ge=2)
-    min_child_samples: int = Field(default=5, ge=1)
+    leaves: int = Field(default=15, ge=2, le=131_072)
+    min_child_samples: int = Field(default=5, ge=1, lt=2**31)
     subsample: float = Field(default=0.8, gt=0, le=1)
     """Share of rows and of columns that each tree sees."""
 
@@ -213,7 +223,7 @@ class IntervalsSection(Section):
 
     level: float = Field(default=0.9, gt=0, lt=1)
     """Coverage of the intervals."""
-    resamples: int = Field(default=200, ge=20)
+    resamples: int = Field(default=200, ge=20, le=100_000)
     """Bootstrap resamples of the pool's images."""
 
 
@@ -221,25 +231,27 @@ class ExecutionSection(Section):
     """How it is computed; none of this changes what is computed."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", json_schema_extra=EXECUTION)
-    batch_size: int = Field(default=256, ge=1, json_schema_extra=EXECUTION)
+    batch_size: int = Field(default=256, ge=1, lt=2**31, json_schema_extra=EXECUTION)
     """Images per batch, and per shard that an interrupted run doesn't have to repeat."""
-    threads: int | None = Field(default=None, ge=1, json_schema_extra=EXECUTION)
+    threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=EXECUTION)
     """CPU threads of the model. Default: torch's own choice."""
 
 
 class Spec(Section):
     """A whole spec."""
 
-    spec_version: Literal[1]
-    name: Name = Field(json_schema_extra=COSMETIC)
+    spec_version: int = Field(ge=SPEC_VERSION, le=SPEC_VERSION, examples=[SPEC_VERSION])
+    """Of the spec's format; 1 is the only one so far."""
+    name: Name = Field(examples=["my-data"], json_schema_extra=COSMETIC)
+    """Of the run that is made from it."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Everything random derives from it."""
     model: ModelSection
     proxy: ProxySection = ProxySection()
     sampling: SamplingSection = SamplingSection()
     contributors: ContributorsSection
-    encoder: tuple[EncoderSection, ...] = ()
-    utility: tuple[UtilitySection, ...] = Field(min_length=1)
+    encoder: tuple[EncoderSection, ...] = Field(default=(), max_length=32)
+    utility: tuple[UtilitySection, ...] = Field(min_length=1, max_length=64)
     budget: BudgetSection = BudgetSection()
     empty: EmptySection = EmptySection()
     estimator: EstimatorSection = EstimatorSection()

@@ -1,0 +1,98 @@
+"""What must hold between the keys of a spec that is valid table by table."""
+
+from collections.abc import Iterator, Set
+
+from surrogateshap.spec.model import FrechetUtility, Spec
+from surrogateshap.spec.positions import KeyPath
+from surrogateshap.spec.repair import Fault
+from surrogateshap.spec.wording import listed, named, nearest, toml
+
+
+def check(spec: Spec, broken: Set[KeyPath]) -> list[Fault]:
+    """Everything wrong across tables. Says nothing that rests on the values of `broken` paths, which were not read."""
+    faults = [*_duplicates(spec), *_encoders(spec, broken), *_images(spec, broken)]
+    faults += [*_budget(spec, broken), *_empty(spec, broken)]
+    return [fault for fault in faults if not _touches(fault.path, broken)]
+
+
+def _touches(path: KeyPath, broken: Set[KeyPath]) -> bool:
+    return any(path[:length] in broken for length in range(1, len(path) + 1))
+
+
+def _duplicates(spec: Spec) -> Iterator[Fault]:
+    tables = {
+        ("encoder",): [encoder.name for encoder in spec.encoder],
+        ("utility",): [utility.name for utility in spec.utility],
+        ("contributors", "grouping"): [grouping.name for grouping in spec.contributors.grouping],
+    }
+    for path, names in tables.items():
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                message = f"the name {named(name)} is taken by {path[-1]}[{names.index(name)}]"
+                yield Fault((*path, index, "name"), message, "give each a name of its own")
+    for index, grouping in enumerate(spec.contributors.grouping):
+        if len(set(grouping.by)) < len(grouping.by):
+            yield Fault(("contributors", "grouping", index, "by"), "names a column twice", "name each column once")
+    if isinstance(spec.proxy.kind, tuple) and len(set(spec.proxy.kind)) < len(spec.proxy.kind):
+        yield Fault(("proxy", "kind"), "names a proxy twice", "name each proxy once")
+
+
+def _encoders(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
+    if any(path[:1] == ("encoder",) and path[-1] in ("encoder", "name") for path in broken):
+        return
+    names = [encoder.name for encoder in spec.encoder]
+    if not names:
+        remedy = 'add `[[encoder]]` with name = "digits", source = "example:digits/classifier"'
+        yield Fault(("utility", 0), "needs an encoder, and the spec has none", remedy)
+        return
+    for index, utility in enumerate(spec.utility):
+        path: KeyPath = ("utility", index, "encoder")
+        if utility.encoder is None and len(names) > 1:
+            remedy = f"add encoder = {toml(names[0])}, or another of {listed(names)}"
+            yield Fault(path, "must be given where the spec has several encoders", remedy)
+        elif utility.encoder is not None and utility.encoder not in names:
+            guess = nearest(utility.encoder, names)
+            remedy = f"did you mean {named(guess)}?" if guess else f"encoders of this spec: {listed(names)}"
+            yield Fault(path, f"no `[[encoder]]` has the name {named(utility.encoder)}", remedy)
+
+
+def _images(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
+    """What needs the manifest's images."""
+    if spec.contributors.image is not None or _touches(("contributors", "image"), broken):
+        return
+    remedy = "name the column with the images: image = … under `[contributors]`"
+    if "image" in spec.proxy.kind:
+        yield Fault(("proxy", "kind"), "the image proxy needs the manifest's images", remedy)
+    for index, utility in enumerate(spec.utility):
+        if isinstance(utility, FrechetUtility):
+            path: KeyPath = ("utility", index, "reference")
+            yield Fault(path, "the reference needs an image column, and `contributors.image` is not given", remedy)
+
+
+def _budget(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
+    if not _touches(("sampling", "mode"), broken):
+        pool = spec.sampling.mode == "pool"
+        idle = ("images_per_coalition",) if pool else ("images", "images_per_contributor")
+        for key in idle:
+            if getattr(spec.budget, key) is not None:
+                message = f'counts only where sampling.mode is "{"fresh" if pool else "pool"}"'
+                remedy = "give images_per_contributor" if pool else "give images_per_coalition"
+                yield Fault(("budget", key), message, f"{remedy} in its place, or change sampling.mode")
+    if spec.estimator.kind == "exact" and spec.budget.coalitions is not None:
+        message = 'counts only where coalitions are sampled, and estimator.kind is "exact"'
+        yield Fault(("budget", "coalitions"), message, 'remove it, or write kind = "surrogate" under `[estimator]`')
+
+
+def _empty(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
+    if not isinstance(spec.empty.value, dict) or any(path[0] == "utility" and path[-1] != "encoder" for path in broken):
+        return
+    names = [utility.name for utility in spec.utility]
+    for name in spec.empty.value:
+        if name not in names:
+            guess = nearest(name, names)
+            remedy = f"did you mean {named(guess)}?" if guess else f"utilities of this spec: {listed(names)}"
+            yield Fault(("empty", "value", name), f"no `[[utility]]` has the name {named(name)}", remedy)
+    if lacking := [name for name in dict.fromkeys(names) if name not in spec.empty.value]:
+        yield Fault(
+            ("empty", "value"), f"has no number for {listed(lacking)}", "give one for every utility, or one for all"
+        )

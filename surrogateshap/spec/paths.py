@@ -1,0 +1,71 @@
+"""From the paths that a spec names to real ones, none of them outside what its reader allows."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import surrogateshap
+
+EXAMPLE = "example:"
+
+
+class PathRefused(ValueError):  # noqa: N818 - says what was done, as `InterruptedRun` does
+    """A path that a spec may not name, with what to do about it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
+def examples_folder() -> Path:
+    """Where the examples that ship with the package lie: inside an installed one, beside it in a checkout."""
+    package = Path(surrogateshap.__file__).resolve().parent
+    installed = package / "_examples"
+    return installed if installed.is_dir() else package.parent / "examples"
+
+
+def resolve(source: str, folder: Path, allow: Sequence[Path] = ()) -> Path:
+    """The real path, symlinks resolved, of what a spec in `folder` calls `source`; it need not exist.
+
+    `example:…` names a file of the shipped examples. Everything else is relative to `folder`, and must lie inside it
+    or inside one of `allow`. Raises PathRefused, a ValueError with message and remedy, where it doesn't.
+    """
+    _refuse_unusable(source)
+    if source.startswith(EXAMPLE):
+        examples = _real(examples_folder())
+        found = _real(examples / source.removeprefix(EXAMPLE))
+        if not found.is_relative_to(examples) or found == examples:
+            raise PathRefused("it names nothing among the shipped examples", "write, for example, example:digits/model")
+        return found
+    found = _real(folder / source)
+    if not any(found.is_relative_to(_real(place)) for place in (folder, *allow)):
+        raise PathRefused(
+            "it lies outside the spec's folder",
+            "move it there, or allow the folder that it is in with --allow-path DIR",
+        )
+    return found
+
+
+def _refuse_unusable(source: str) -> None:
+    if not source.strip():
+        raise PathRefused("the path is empty", "name a file or folder, relative to the spec")
+    if "\0" in source:
+        raise PathRefused("the path holds a null byte", "remove it")
+    if source.startswith("~"):
+        raise PathRefused("`~` is not expanded", "write the path out, relative to the spec")
+    if "://" in source:
+        raise PathRefused("it is an address, and nothing is downloaded", "save it beside the spec and name the file")
+    try:
+        longest = max(len(part.encode()) for part in source.split("/"))
+    except UnicodeEncodeError:
+        raise PathRefused("the path is not valid text", "rename the file") from None
+    if longest > 255:
+        raise PathRefused("a part of the path is longer than 255 bytes", "rename the file or folder")
+
+
+def _real(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:
+        raise PathRefused(f"the path can't be followed ({type(error).__name__})", "check its links") from None
