@@ -38,7 +38,7 @@ def validate(spec: Path, *, allow_paths: Sequence[Path] = ()) -> "Spec":
 
 
 def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = ()) -> Plan:
-    """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError where the saved one is stale."""
+    """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan."""
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
 
@@ -166,7 +166,9 @@ def _refuse_stale(saved: Plan, made: Plan, target: Path) -> None:
     from surrogateshap.plan.differences import changes
 
     moved = changes(saved.model_dump(mode="json"), made.spec, made.inputs)
-    listed = "\n".join(f"    {change}" for change in moved) or "    surrogateshap itself, which would compute it otherwise"
+    listed = (
+        "\n".join(f"    {change}" for change in moved) or "    surrogateshap itself, which would compute it otherwise"
+    )
     remedy = f"Look at it again: surrogateshap plan {harmless(made.spec_file)} -o {harmless(str(target))}"
     raise PlanError(f"the plan {harmless(str(target))} is stale; since it was made, this moved:\n{listed}", remedy)
 

@@ -8,7 +8,7 @@ from surrogateshap.errors import RunError
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, make_utility
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import reference_key
-from surrogateshap.plan.cards import position
+from surrogateshap.plan.cards import class_index
 from surrogateshap.plan.compile import Compiled, EncoderInput, GameDesign
 from surrogateshap.plan.pool import Pool
 from surrogateshap.store import Store
@@ -41,7 +41,9 @@ class Features:
         if cached in self._pools:
             return self._pools[cached]
         places = [found[pool.keys[image]] for image in images]
-        objects = {made: self._read(keys.encoding(encoder.digest, made)) for made in dict.fromkeys(at[0] for at in places)}
+        objects = {
+            made: self._read(keys.encoding(encoder.digest, made)) for made in dict.fromkeys(at[0] for at in places)
+        }
         class_of_condition = np.array([*self._classes(encoder), -1], np.int64)
         encoded = _encoded(
             np.stack([objects[made]["features"][slot] for made, slot in places]),
@@ -58,7 +60,7 @@ class Features:
         found = []
         for condition in self._compiled.manifest.conditions:
             index = card.index(condition)
-            known = None if index is None else position(card.labels[index], encoder.labels)
+            known = None if index is None else class_index(card.labels[index], encoder.labels)
             found.append(-1 if known is None else known)
         return found
 
@@ -123,4 +125,3 @@ def not_finite(game: GameDesign) -> RunError:
         f"utility `{game.utility.name}` is not a finite number for some coalitions",
         "Its images may all be alike, or too few; raise `images_per_contributor`, or choose another utility.",
     )
-

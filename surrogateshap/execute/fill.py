@@ -89,7 +89,9 @@ class Filler:
     def encode_references(self, name: str) -> None:
         """All references of one encoder's games."""
         stage = f"reference:{name}"
-        games = {key: game for game in self._compiled.games if (key := reference_key(game)) and game.encoder.name == name}
+        games = {
+            key: game for game in self._compiled.games if (key := reference_key(game)) and game.encoder.name == name
+        }
         if not games:
             return
         there = self._store.lookup(games)

@@ -218,7 +218,9 @@ def _stages(
         wanted = unique_keys(pool)
         there = sum(key in artifacts.images for key in wanted)
         steps = steps_per_image(compiled, pool.proxy)
-        yield stage(f"generate:{pool.id}", "generate", f"generate images, {pool.id} proxy", "images", len(wanted), there, steps)
+        yield stage(
+            f"generate:{pool.id}", "generate", f"generate images, {pool.id} proxy", "images", len(wanted), there, steps
+        )
     for name, encoder in compiled.encoders.items():
         games = [game for game in compiled.games if game.encoder.name == name]
         for pool in dict.fromkeys(game.pool.id for game in games):
@@ -229,11 +231,15 @@ def _stages(
                 and keys.encoding(encoder.digest, artifacts.images[key][0]) in artifacts.encodings
                 for key in wanted
             )
-            yield stage(f"encode:{pool}:{name}", "encode", f"encode with {name}, {pool} proxy", "images", len(wanted), there)
+            yield stage(
+                f"encode:{pool}:{name}", "encode", f"encode with {name}, {pool} proxy", "images", len(wanted), there
+            )
         references = {key for game in games if (key := reference_key(game)) is not None}
         if references:
             there = len(references & artifacts.encodings)
-            yield stage(f"reference:{name}", "encode", f"encode references with {name}", "references", len(references), there)
+            yield stage(
+                f"reference:{name}", "encode", f"encode references with {name}", "references", len(references), there
+            )
     games_total = len(compiled.games)
     yield stage("evaluate", "evaluate", "evaluate coalitions", "games", games_total, len(artifacts.values))
     yield stage("fit", "fit", "estimate values and intervals", "games", games_total, len(artifacts.fits))

@@ -22,10 +22,10 @@ class ModelCard:
 
     def index(self, condition: str) -> int | None:
         """Index of the class that a manifest's condition names, by label or by number; None for an unknown one."""
-        return position(condition, self.labels)
+        return class_index(condition, self.labels)
 
 
-def position(name: str, labels: tuple[str, ...]) -> int | None:
+def class_index(name: str, labels: tuple[str, ...]) -> int | None:
     """Index of the class that a text names, by label or else by number; None for an unknown one."""
     if name in labels:
         return labels.index(name)
@@ -43,9 +43,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"has no {path.name}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path.name} can't be read: {type(error).__name__}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} is not a JSON object")
-    return value
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"{path.name} is not a JSON object")
 
 
 def _labels(id2label: Any, count: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
-from surrogateshap.plan.cards import ModelCard, position, read_classifier_labels, read_model_card
+from surrogateshap.plan.cards import ModelCard, class_index, read_classifier_labels, read_model_card
 from surrogateshap.plan.inputs import input_file
 from surrogateshap.plan.manifest import Grouping, Manifest, is_image_column, nearest, parquet_schema, read_manifest
 from surrogateshap.plan.model import InputFile
@@ -167,7 +167,9 @@ class _Compiler:
             self._inputs.append(input_file(role, source, path))
             return path, reader(path)
         except OSError as error:
-            self._problem(key, f"`{shown}` can't be read: {harmless(str(error))}", "Check the file and its permissions.")
+            self._problem(
+                key, f"`{shown}` can't be read: {harmless(str(error))}", "Check the file and its permissions."
+            )
         except ValueError as error:
             self._problem(key, f"`{shown}` {harmless(str(error))}")
         return path, None
@@ -229,7 +231,7 @@ class _Compiler:
                 wanted = [(("utility", at, "score"), name) for name in names]
             elif isinstance(utility, ScoreUtility) and not isinstance(utility.score, str):
                 wanted = [(("utility", at, "score"), str(utility.score.class_))]
-            missing = [(key, name) for key, name in wanted if position(name, encoder.labels) is None]
+            missing = [(key, name) for key, name in wanted if class_index(name, encoder.labels) is None]
             if missing:
                 listed = ", ".join(harmless(name, 40) for _, name in missing[:5])
                 known = ", ".join(harmless(label, 20) for label in encoder.labels[:12])
@@ -348,9 +350,7 @@ class _Compiler:
         value = self._spec.empty.value
         return value[utility] if isinstance(value, dict) else value
 
-    def _warnings(
-        self, manifest: Manifest, pools: tuple[Pool, ...], games: tuple[GameDesign, ...]
-    ) -> Iterator[str]:
+    def _warnings(self, manifest: Manifest, pools: tuple[Pool, ...], games: tuple[GameDesign, ...]) -> Iterator[str]:
         if self._spec.sampling.mode == "pool":
             n = len(manifest.groupings[0].contributors)
             if any(pool.proxy == "image" for pool in pools) and self._images(manifest) < FEW_IMAGES * n:

@@ -107,9 +107,8 @@ def build_pool(request: PoolRequest, manifest: Manifest) -> Pool:
             counts += allocate(np.where(owner == contributor, size, 0), images)
     else:
         condition_of_cell, cell_of_row = np.unique(manifest.condition_of_row, return_inverse=True)
-        first = _membership(manifest.groupings[0], cell_of_row, len(condition_of_cell), np.zeros(0, np.int64))
-        mean_share = np.asarray(first.shares.mean(axis=0)).ravel()[: len(condition_of_cell)]
-        counts = allocate(mean_share, request.images, least=2)
+        shares = _shares(manifest.groupings[0], cell_of_row, len(condition_of_cell))
+        counts = allocate(np.asarray(shares.mean(axis=0)).ravel()[:-1], request.images, least=2)
     return _lay_out(request, manifest, condition_of_cell, cell_of_row, counts)
 
 
@@ -134,7 +133,12 @@ def _lay_out(
     naming = _Naming(request, manifest)
     naming.read_sources(rows)
     named = [naming.name(*image) for image in zip(conditions.tolist(), rows.tolist(), replicate.tolist(), strict=True)]
-    memberships = {group.name: _membership(group, cell_of_row, empty, cell) for group in manifest.groupings}
+    memberships = {
+        group.name: Membership(
+            group.contributors, group.rows, _shares(group, cell_of_row, empty), cell.astype(np.int64), empty
+        )
+        for group in manifest.groupings
+    }
     return Pool(
         proxy=request.proxy,
         grouping=None,
@@ -160,14 +164,14 @@ def _rows_by_cell(cell_of_row: np.ndarray, cells: int, seed: int) -> list[tuple[
     return [(cell, order[bounds[cell] : bounds[cell + 1]]) for cell in range(cells)]
 
 
-def _membership(grouping: Grouping, cell_of_row: np.ndarray, cells: int, cell_of_image: np.ndarray) -> Membership:
-    """A grouping's contributors as distributions over the pool's cells."""
+def _shares(grouping: Grouping, cell_of_row: np.ndarray, cells: int) -> sparse.csr_array:
+    """(n, cells + 1): share of each contributor's rows in each cell; the last cell is nobody's."""
     size = (len(grouping.contributors), cells + 1)
     ones = np.ones(len(cell_of_row))
     counts = sparse.coo_array((ones, (grouping.of_row, cell_of_row.astype(np.int64))), shape=size).tocsr()
     shares = sparse.csr_array(sparse.diags_array(1.0 / grouping.rows) @ counts)
     shares.sort_indices()
-    return Membership(grouping.contributors, grouping.rows, shares, cell_of_image.astype(np.int64), cells)
+    return shares
 
 
 def build_fresh_pool(request: PoolRequest, manifest: Manifest, grouping: Grouping, coalitions: int) -> Pool:

@@ -22,7 +22,7 @@ CREATE TABLE images (key TEXT PRIMARY KEY, digest TEXT NOT NULL, slot INTEGER NO
 CREATE TABLE runs (
     run TEXT NOT NULL UNIQUE, name TEXT NOT NULL, plan_id TEXT NOT NULL, spec_digest TEXT NOT NULL,
     spec_file TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
-    pid INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, results TEXT, record TEXT);
+    pid INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, plan TEXT NOT NULL, results TEXT, record TEXT);
 CREATE INDEX runs_by_spec ON runs (spec_digest);
 CREATE INDEX runs_by_file ON runs (spec_file);
 CREATE TABLE events (id INTEGER PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL);

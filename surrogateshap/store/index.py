@@ -53,12 +53,13 @@ class IndexTable:
                 (kind, subject, device, units, seconds, time.time()),
             )
 
-    def rates(self, kind: str, device: str) -> dict[str, float]:
-        """Subject -> units per second, as last measured on the device."""
+    def latest_rate(self, kind: str, subject: str) -> tuple[str, float] | None:
+        """The device that last measured the speed of a subject, and its units per second."""
         rows = self._database.read(
-            "SELECT subject, units / seconds FROM rates WHERE kind = ? AND device = ? ORDER BY subject", (kind, device)
+            "SELECT device, units / seconds FROM rates WHERE kind = ? AND subject = ? ORDER BY updated DESC LIMIT 1",
+            (kind, subject),
         )
-        return dict(rows)
+        return rows[0] if rows else None
 
     def _rows(self, select: str, keys: Iterable[str]) -> Iterator[Any]:
         wanted = list(keys)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from surrogateshap.events import Event
 
 RunStatus = Literal["running", "done", "failed", "interrupted"]
-_COLUMNS = "run, name, plan_id, spec_digest, spec_file, status, pid, created, updated, results, record"
+_COLUMNS = "run, name, plan_id, spec_digest, spec_file, status, pid, created, updated, plan, results, record"
 _NEWEST_FIRST = "ORDER BY updated DESC, rowid DESC"
 
 
@@ -33,6 +33,8 @@ class RunRow:
     """Seconds since the epoch, as `updated`."""
     updated: float
     """When it last began or changed its status."""
+    plan: str
+    """Digest of the plan's object."""
     results: str | None
     """Digest of an object, as `record`; None until the run is done for the first time."""
     record: str | None
@@ -43,16 +45,16 @@ class RunTable:
 
     _database: Database
 
-    def begin_run(self, run: str, name: str, plan_id: str, spec_digest: str, spec_file: str) -> None:
+    def begin_run(self, run: str, name: str, plan_id: str, spec_digest: str, spec_file: str, plan: str) -> None:
         """Adds the run, or takes it up again, as running in this process."""
         now = time.time()
         with self._database.write() as connection:
             connection.execute(
-                f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, NULL, NULL) "
+                f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, NULL, NULL) "
                 "ON CONFLICT (run) DO UPDATE SET name = excluded.name, plan_id = excluded.plan_id, "
                 "spec_digest = excluded.spec_digest, spec_file = excluded.spec_file, status = 'running', "
-                "pid = excluded.pid, updated = excluded.updated",
-                (run, name, plan_id, spec_digest, spec_file, os.getpid(), now, now),
+                "pid = excluded.pid, updated = excluded.updated, plan = excluded.plan",
+                (run, name, plan_id, spec_digest, spec_file, os.getpid(), now, now, plan),
             )
 
     def finish_run(self, run: str, results_digest: str, record_digest: str | None) -> None:

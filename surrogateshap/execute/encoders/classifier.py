@@ -31,7 +31,9 @@ class Classifier:
             self._config = _preprocessing(folder)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"the encoder in {folder.name} can't be loaded: {reason}", "Save it with transformers.") from error
+            raise RunError(
+                f"the encoder in {folder.name} can't be loaded: {reason}", "Save it with transformers."
+            ) from error
         self._model.to(device).eval().requires_grad_(False)
         self._device = device
         heads = [module for module in self._model.modules() if isinstance(module, torch.nn.Linear)]

@@ -33,7 +33,9 @@ class ClassConditionalModel:
             self._scheduler = make_scheduler(sampling.scheduler, saved)
         except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"the model in {folder.name} can't be loaded: {reason}", "Save it with diffusers.") from error
+            raise RunError(
+                f"the model in {folder.name} can't be loaded: {reason}", "Save it with diffusers."
+            ) from error
         self._unet.to(device).eval().requires_grad_(False)
         self.dtype = "float32"
 
@@ -67,7 +69,9 @@ class ClassConditionalModel:
     def _classes(self, requests: Sequence[Request]) -> torch.Tensor:
         null = self._card.null_class
         if null is None and any(request.condition is None for request in requests):
-            raise RunError("the model has no class that means \"no class\"", 'Give v(∅) itself: `[empty] kind = "value"`.')
+            raise RunError(
+                'the model has no class that means "no class"', 'Give v(∅) itself: `[empty] kind = "value"`.'
+            )
         return torch.tensor([null if request.condition is None else request.condition for request in requests])
 
     def _predict(self, sample: torch.Tensor, timestep: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -76,7 +80,9 @@ class ClassConditionalModel:
         if scale == 1 or null is None or bool((classes == null).all()):
             return self._unet(sample, timestep, class_labels=classes).sample  # type: ignore[no-any-return]
         both = torch.cat([classes, torch.full_like(classes, null)])
-        conditional, unconditional = self._unet(torch.cat([sample, sample]), timestep, class_labels=both).sample.chunk(2)
+        conditional, unconditional = self._unet(torch.cat([sample, sample]), timestep, class_labels=both).sample.chunk(
+            2
+        )
         return unconditional + scale * (conditional - unconditional)  # type: ignore[no-any-return]
 
     def _step(

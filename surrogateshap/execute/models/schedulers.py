@@ -15,7 +15,7 @@ _CLASSES = {
 
 
 def make_scheduler(name: str, saved: dict[str, Any]) -> Any:
-    """The named diffusers scheduler with the noise schedule of the model's own; `model` is the one it was saved with."""
+    """The named diffusers scheduler on the model's own noise schedule; `model` is the one it was saved with."""
     import diffusers
 
     class_name = saved["_class_name"] if name == "model" else _CLASSES[name]
