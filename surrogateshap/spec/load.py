@@ -111,7 +111,7 @@ def _parse(data: bytes) -> tuple[str, dict[str, Any] | _Unreadable]:
     try:
         return text, tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        lines = text.splitlines()
+        lines = text.split("\n")
         shown = harmless(lines[error.lineno - 1], 100) if error.lineno <= len(lines) else ""
         quotes = "texts need quotes; " if error.msg.startswith("Invalid value") else ""
         remedy = f"{quotes}look at column {error.colno} of: {shown}" if shown else "something is left open above"

@@ -68,6 +68,7 @@ class GroupingSection(Section):
     """A rule that turns rows into contributors."""
 
     name: Name = Field(examples=["contributor"])
+    """Of the grouping; every grouping has another."""
     by: tuple[Text, ...] = Field(min_length=1, max_length=16, examples=[["contributor"]])
     """Columns whose values, together, name the contributor."""
     min_rows: int = Field(default=1, ge=1, lt=2**31)
@@ -86,12 +87,14 @@ class ContributorsSection(Section):
     image: Text | None = None
     """Column with the training images, as encoded bytes; needed by the image proxy."""
     grouping: tuple[GroupingSection, ...] = Field(min_length=1, max_length=16)
+    """Each gives a ranking of its own, from the same images."""
 
 
 class EncoderSection(Section):
     """A network that turns images into features and class probabilities; it runs once per image for all utilities."""
 
     name: Name = Field(examples=["digits"])
+    """That utilities call it by."""
     kind: Literal["classifier"] = "classifier"
     """`classifier`: any image classifier in Hugging Face layout."""
     source: Text = Field(examples=["example:digits/classifier"])
@@ -102,18 +105,21 @@ class Quantile(Section):
     """Statistic: the q-quantile over images."""
 
     quantile: float = Field(gt=0, lt=1, examples=[0.9])
+    """q: 0.1 looks at the worst tenth of the images, 0.9 at the best."""
 
 
 class Above(Section):
     """Statistic: the share of images whose score is at least the threshold."""
 
     above: float = Field(examples=[0.5])
+    """The threshold."""
 
 
 class ClassScore(Section):
     """Score: the probability of one named class."""
 
     class_: ClassName = Field(alias="class", examples=[3])
+    """Index from 0, or name, of the class."""
 
 
 Statistic = Literal["mean"] | Quantile | Above
@@ -123,6 +129,7 @@ class UtilityBase(Section):
     """What every utility has."""
 
     name: Name = Field(examples=["quality"])
+    """Of the utility; every utility has another."""
     encoder: Name | None = None
     """Name of an `[[encoder]]`. Default: the only one."""
 
@@ -131,23 +138,28 @@ class ScoreUtility(UtilityBase):
     """Mean, quantile or exceedance rate of a classifier's score over the images."""
 
     kind: Literal["score"]
+    """`score`: a statistic of the classifier's score."""
     score: Literal["confidence", "condition"] | ClassScore = "confidence"
     """`confidence`: probability of the likeliest class. `condition`: probability of the class that the image was asked
     to show. `{ class = … }`: probability of that class."""
     statistic: Statistic = "mean"
+    """`mean`, `{ quantile = … }` or `{ above = … }`."""
 
 
 class RateUtility(UtilityBase):
     """Share of images that the classifier assigns to one class."""
 
     kind: Literal["rate"]
+    """`rate`: share of images of one class."""
     class_: ClassName = Field(alias="class", examples=[3])
+    """Index from 0, or name, of the class."""
 
 
 class FrechetUtility(UtilityBase):
     """Minus the Fréchet distance between the images' features and a reference's: higher is better."""
 
     kind: Literal["frechet"]
+    """`frechet`: closeness to a reference."""
     reference: Text = "manifest"
     """`manifest`: the manifest's own images; or a Parquet file with an image column of the same name."""
 
@@ -156,13 +168,16 @@ class InceptionUtility(UtilityBase):
     """Inception score: exp of the mean divergence of an image's class probabilities from their average."""
 
     kind: Literal["inception"]
+    """`inception`: clear images of many classes."""
 
 
 class PairwiseUtility(UtilityBase):
     """Mean distance between two images' features: diversity."""
 
     kind: Literal["pairwise"]
+    """`pairwise`: how different the images are."""
     metric: Literal["squared_euclidean", "cosine"] = "squared_euclidean"
+    """Distance between two images' features."""
 
 
 UtilitySection = Annotated[
@@ -172,6 +187,8 @@ UtilitySection = Annotated[
 
 class BudgetSection(Section):
     """How much is generated and evaluated."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["images", "images_per_contributor"]}})
 
     images: int | None = Field(default=None, ge=1, lt=2**31)
     """Pool images per proxy, all contributors together. Not beside `images_per_contributor`."""
@@ -192,6 +209,14 @@ class BudgetSection(Section):
 class EmptySection(Section):
     """What the value of the empty coalition is."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"kind": {"const": "value"}}, "required": ["kind"]},
+            "then": {"required": ["value"]},
+            "else": {"not": {"required": ["value"]}},
+        }
+    )
+
     kind: Literal["unconditional", "value"] = "unconditional"
     """`unconditional`: images of the model without a condition. `value`: the number given here."""
     value: float | Annotated[dict[str, float], Field(max_length=64)] | None = None
@@ -211,9 +236,13 @@ class EstimatorSection(Section):
     """`exact` evaluates every coalition (up to 16 contributors); `surrogate` fits boosted trees to a sample of them;
     `auto` takes exact up to 14 contributors."""
     trees: int = Field(default=600, ge=1, le=100_000)
+    """Boosting rounds."""
     learning_rate: float = Field(default=0.05, gt=0)
+    """Weight of each tree."""
     leaves: int = Field(default=15, ge=2, le=131_072)
+    """Most leaves of a tree."""
     min_child_samples: int = Field(default=5, ge=1, lt=2**31)
+    """Fewest coalitions in a leaf."""
     subsample: float = Field(default=0.8, gt=0, le=1)
     """Share of rows and of columns that each tree sees."""
 
@@ -231,6 +260,7 @@ class ExecutionSection(Section):
     """How it is computed; none of this changes what is computed."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", json_schema_extra=EXECUTION)
+    """`auto` takes a GPU where there is one."""
     batch_size: int = Field(default=256, ge=1, lt=2**31, json_schema_extra=EXECUTION)
     """Images per batch, and per shard that an interrupted run doesn't have to repeat."""
     threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=EXECUTION)
@@ -247,13 +277,24 @@ class Spec(Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Everything random derives from it."""
     model: ModelSection
+    """The frozen model."""
     proxy: ProxySection = ProxySection()
+    """How a coalition's images come from the model."""
     sampling: SamplingSection = SamplingSection()
+    """How the model is sampled."""
     contributors: ContributorsSection
+    """Whose data it is."""
     encoder: tuple[EncoderSection, ...] = Field(default=(), max_length=32)
+    """What looks at the images."""
     utility: tuple[UtilitySection, ...] = Field(min_length=1, max_length=64)
+    """What worth means: each utility is a game, and a ranking, of its own."""
     budget: BudgetSection = BudgetSection()
+    """How much is generated and evaluated."""
     empty: EmptySection = EmptySection()
+    """What the empty coalition is worth."""
     estimator: EstimatorSection = EstimatorSection()
+    """How Shapley values come from coalition values."""
     intervals: IntervalsSection = IntervalsSection()
+    """How sure the values are."""
     execution: ExecutionSection = ExecutionSection()
+    """How it is computed; changes no result."""

@@ -8,15 +8,23 @@ look at the rest, and the result is marked as `guessed`.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from annotated_types import MaxLen, MinLen
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from surrogateshap.spec import wording
+from surrogateshap.spec.fields import (
+    Member,
+    adapter,
+    example_line,
+    expected,
+    fields_of,
+    holds_tables,
+    members_of,
+    unknown_key_remedy,
+)
 from surrogateshap.spec.model import SPEC_VERSION, Section, Spec
 from surrogateshap.spec.positions import KeyPath
 from surrogateshap.text import harmless
@@ -73,58 +81,6 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-class _Member(NamedTuple):
-    """One member of a union, or a type alone, with the constraints on it."""
-
-    type: Any
-    constraints: tuple[Any, ...]
-
-    @property
-    def is_section(self) -> bool:
-        return isinstance(self.type, type) and issubclass(self.type, Section)
-
-    def takes(self, value: Any) -> bool:
-        """Whether the value is of the TOML type that this member is for."""
-        if get_origin(self.type) is tuple:
-            return isinstance(value, list)
-        if self.is_section or get_origin(self.type) is dict:
-            return isinstance(value, dict)
-        if isinstance(value, bool):
-            return False
-        if get_origin(self.type) is Literal or self.type is str:
-            return isinstance(value, str)
-        return isinstance(value, int) or (self.type is float and isinstance(value, float))
-
-
-def _members(annotation: Any, constraints: tuple[Any, ...] = ()) -> list[_Member]:
-    if get_origin(annotation) is Annotated:
-        base, *extra = get_args(annotation)
-        for each in extra:
-            constraints += tuple(each.metadata) if isinstance(each, FieldInfo) else (each,)
-        return _members(base, constraints)
-    if get_origin(annotation) in (Union, UnionType):
-        return [member for each in get_args(annotation) for member in _members(each, constraints)]
-    return [] if annotation is NoneType else [_Member(annotation, constraints)]
-
-
-def _holds_tables(annotation: Any) -> bool:
-    """Whether it is an array of tables."""
-    return get_origin(annotation) is tuple and all(member.is_section for member in _members(get_args(annotation)[0]))
-
-
-@cache
-def _fields(model: type[Section]) -> dict[str, FieldInfo]:
-    return {info.alias or name: info for name, info in model.model_fields.items()}
-
-
-def _example(key: str, info: FieldInfo) -> str:
-    """A line that would do."""
-    if info.examples:
-        return f"{key} = {wording.toml(info.examples[0])}"
-    default = None if info.is_required() else info.get_default()
-    return f"{key} = {wording.toml(default)}" if isinstance(default, int | float | str) else ""
-
-
 @dataclass
 class _Walk:
     """One walk through a document. Methods return what can be kept of a value, or `_UNFIT`."""
@@ -140,7 +96,7 @@ class _Walk:
         return _UNFIT
 
     def table(self, model: type[Section], value: dict[str, Any], path: KeyPath) -> Any:
-        fields = _fields(model)
+        fields = fields_of(model)
         value = self.known_keys(model, value, path)
         kept = {}
         for key, info in fields.items():
@@ -158,14 +114,19 @@ class _Walk:
 
     def known_keys(self, model: type[Section], value: dict[str, Any], path: KeyPath) -> dict[str, tuple[str, Any]]:
         """Keys as written, with what they mean: a misspelt one stands in for a required one that is missing."""
-        fields = _fields(model)
+        fields = fields_of(model)
         kept = {key: (key, each) for key, each in value.items() if key in fields}
         unknown = [key for key in value if key not in fields]
         for key in unknown[:MAX_UNKNOWN]:
             guess = wording.nearest(key, fields)
-            if guess and fields[guess].is_required() and guess not in {meant for meant, _ in kept.values()}:
+            remedy = unknown_key_remedy(key, list(fields), guess, path)
+            self.fault((*path, key), f"unknown key {wording.named(key)}", remedy)
+            if guess is None or guess in {meant for meant, _ in kept.values()}:
+                continue
+            if fields[guess].is_required():
                 kept[key] = (guess, value[key])
-            self.fault((*path, key), f"unknown key {wording.named(key)}", _what_key(key, list(fields), guess, path))
+            else:
+                self.broken.add((*path, guess))
         for key in unknown[MAX_UNKNOWN:][:1]:
             more = len(unknown) - MAX_UNKNOWN
             self.fault((*path, key), f"and {more} more unknown keys", "remove them")
@@ -178,6 +139,8 @@ class _Walk:
         try:
             model.model_validate(_frozen(kept))
         except ValidationError as error:
+            if any(each[:-1] == path for each in self.broken):
+                return _UNFIT  # what is broken has been told, and may be all that is wrong
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             key = next((part for part in message.split("`")[1::2] if part in kept), None)
             return self.fault((*path, key) if key else path, message, "change one of them")
@@ -185,20 +148,21 @@ class _Walk:
 
     def missing(self, key: str, info: FieldInfo, path: KeyPath) -> None:
         where = (*path, key)
-        members = _members(info.annotation)
-        if _holds_tables(info.annotation):
+        members = members_of(info.annotation)
+        if holds_tables(info.annotation):
             self.fault(where, f"missing `[[{wording.header(where)}]]`", "add at least one")
         elif members[0].is_section:
-            needed = [_example(each, inner) for each, inner in _fields(members[0].type).items() if inner.is_required()]
+            fields = fields_of(members[0].type)
+            needed = [example_line(each, inner) for each, inner in fields.items() if inner.is_required()]
             remedy = "add it with " + ", ".join(line for line in needed if line)
             self.fault(where, f"missing table `[{wording.header(where)}]`", remedy)
         else:
-            self.fault(where, f"missing key `{key}`", f"add {_example(key, info) or key}")
+            self.fault(where, f"missing key `{key}`", f"add {example_line(key, info) or key}")
 
     def field(self, key: str, info: FieldInfo, value: Any, path: KeyPath) -> Any:
         before = self.guessed
-        found = self.value(info.annotation, tuple(info.metadata), value, path, _example(key, info))
-        if not info.is_required() and self.guessed > before and not _holds_tables(info.annotation):
+        found = self.value(info.annotation, tuple(info.metadata), value, path, example_line(key, info))
+        if not info.is_required() and self.guessed > before and not holds_tables(info.annotation):
             self.guessed, found = before, _UNFIT  # an optional value that lacks something goes as a whole
         if found is not _UNFIT:
             return found
@@ -224,11 +188,10 @@ class _Walk:
 
     def value(self, annotation: Any, constraints: tuple[Any, ...], value: Any, path: KeyPath, example: str) -> Any:
         """A value of any type; `example` is a line that would do in its place."""
-        members = _members(annotation, constraints)
-        sections = [member.type for member in members if member.is_section]
-        if sections and isinstance(value, dict):
-            return self.section(sections, members, value, path)
-        if _holds_tables(annotation):
+        members = members_of(annotation, constraints)
+        if isinstance(value, dict) and any(member.is_section for member in members):
+            return self.section(members, value, path)
+        if holds_tables(annotation):
             return self.tables(members[0], value, path)
         fitting = next((member for member in members if member.takes(value)), None)
         if fitting is None:
@@ -242,30 +205,27 @@ class _Walk:
             if value in words:
                 return value
             guess = wording.nearest(value, words)
-            remedy = (
-                f'did you mean "{guess}"? It takes {_expected(members)}' if guess else f"write {_expected(members)}"
-            )
+            remedy = f'did you mean "{guess}"? It takes {expected(members)}' if guess else f"write {expected(members)}"
             return self.fault(path, f"unknown value {wording.quoted(value)}", remedy)
         try:
-            return _adapter(fitting).validate_python(value)
+            return adapter(fitting).validate_python(value)
         except ValidationError:
             return self.fault(path, *wording.out_of_bounds(value, fitting.constraints))
 
-    def wrong_type(self, members: list[_Member], value: Any, path: KeyPath, example: str) -> Any:
+    def wrong_type(self, members: list[Member], value: Any, path: KeyPath, example: str) -> Any:
         if len(members) == 1 and members[0].is_section:
             name = wording.header(path)
             if isinstance(value, list) and value and isinstance(value[0], dict):
                 self.fault(path, "expected one table, got a list of them", f"write `[{name}]`, in single brackets")
-                return self.section([members[0].type], members, value[0], path)
-            return self.fault(
-                path, f"expected a table, got {wording.got(value)}", f"write `[{name}]` on a line of its own"
-            )
-        message = f"expected {_expected(members)}, got {wording.got(value)}"
+                return self.section(members, value[0], path)
+            message = f"expected a table, got {wording.got(value)}"
+            return self.fault(path, message, f"write `[{name}]` on a line of its own")
+        message = f"expected {expected(members)}, got {wording.got(value)}"
         if isinstance(value, str) and wording.numeric(value):
             return self.fault(path, message, f"write {value}, without quotes")
-        return self.fault(path, message, f"write, for example, {example}" if example else f"write {_expected(members)}")
+        return self.fault(path, message, f"write, for example, {example}" if example else f"write {expected(members)}")
 
-    def several(self, member: _Member, values: dict[Any, Any], path: KeyPath, example: str) -> Any:
+    def several(self, member: Member, values: dict[Any, Any], path: KeyPath, example: str) -> Any:
         """A list, or a table of the user's own keys, of plain values."""
         item = get_args(member.type)[1 if get_origin(member.type) is dict else 0]
         if not self.length_fits(member, len(values), path):
@@ -275,7 +235,7 @@ class _Walk:
             return _UNFIT
         return found if get_origin(member.type) is dict else list(found.values())
 
-    def length_fits(self, member: _Member, length: int, path: KeyPath) -> bool:
+    def length_fits(self, member: Member, length: int, path: KeyPath) -> bool:
         for constraint in member.constraints:
             if isinstance(constraint, MinLen) and length < constraint.min_length:
                 self.fault(path, "must not be empty", "add at least one element")
@@ -285,48 +245,48 @@ class _Walk:
                 return False
         return True
 
-    def tables(self, member: _Member, value: Any, path: KeyPath) -> Any:
+    def tables(self, member: Member, value: Any, path: KeyPath) -> Any:
         """An array of tables."""
         name = wording.header(path)
         item = get_args(member.type)[0]
         if isinstance(value, dict):
             self.fault(path, "expected an array of tables, got a table", f"write `[[{name}]]`, in double brackets")
-            return [self.value(item, (), value, path, "")]
+            if value and all(isinstance(each, dict) for each in value.values()):  # `[utility.quality]`
+                return [self.element(item, {"name": key} | each, (*path, key)) for key, each in value.items()]
+            return [self.element(item, value, path)]
         if not isinstance(value, list):
             message = f"expected an array of tables, got {wording.got(value)}"
             return self.fault(path, message, f"write `[[{name}]]` on a line of its own")
         if not self.length_fits(member, len(value), path) and not value:
             return _UNFIT
         limit = next((each.max_length for each in member.constraints if isinstance(each, MaxLen)), len(value))
-        kept = []
-        for index, each in enumerate(value[:limit]):
-            found = self.value(item, (), each, (*path, index), "")
-            if found is _UNFIT:
-                self.guessed = True
-                self.broken.add((*path, index))
-                with self.silence():
-                    found = self.value(item, (), {}, (*path, index), "")
-            kept.append(found)
-        return kept
+        return [self.element(item, each, (*path, index)) for index, each in enumerate(value[:limit])]
 
-    def section(
-        self, sections: list[type[Section]], members: list[_Member], value: dict[str, Any], path: KeyPath
-    ) -> Any:
+    def element(self, item: Any, value: Any, path: KeyPath) -> Any:
+        """One table of an array of tables, or a stand-in that keeps its place."""
+        found = self.value(item, (), value, path, "")
+        if found is _UNFIT:
+            self.guessed = True
+            self.broken.add(path)
+            with self.silence():
+                found = self.value(item, (), {}, path, "")
+        return found
+
+    def section(self, members: list[Member], value: dict[str, Any], path: KeyPath) -> Any:
         """A table, of the one of several models that its `kind`, or else its keys, choose."""
+        sections = [member.type for member in members if member.is_section]
         if len(sections) == 1:
             return self.table(sections[0], value, path)
-        kinds = {get_args(_fields(each)["kind"].annotation)[0]: each for each in sections if "kind" in _fields(each)}
-        if kinds:
+        if all("kind" in fields_of(each) for each in sections):
+            kinds = {get_args(fields_of(each)["kind"].annotation)[0]: each for each in sections}
             return self.of_kind(kinds, value, path)
-        keys = {key: each for each in sections for key in _fields(each)}
+        keys = {key: each for each in sections for key in fields_of(each)}
         chosen = {keys[found] for key in value if (found := key if key in keys else wording.nearest(key, keys))}
         if len(chosen) == 1:
             return self.table(chosen.pop(), value, path)
         if chosen:
             return self.fault(path, f"takes only one of the keys {wording.listed(keys)}", "remove the others")
-        return self.fault(
-            path, f"expected {_expected(members)}, got a table without them", f"write {_expected(members)}"
-        )
+        return self.fault(path, f"expected {expected(members)}, got a table without them", f"write {expected(members)}")
 
     def of_kind(self, kinds: dict[str, type[Section]], value: dict[str, Any], path: KeyPath) -> Any:
         kind = value.get("kind")
@@ -335,9 +295,8 @@ class _Walk:
         where = (*path, "kind")
         every = ", ".join(wording.toml(each) for each in kinds)
         if "kind" not in value:
-            self.fault(
-                where, "missing key `kind`", f"add kind = {wording.toml(next(iter(kinds)))}, or another of {every}"
-            )
+            first = wording.toml(next(iter(kinds)))
+            self.fault(where, "missing key `kind`", f"add kind = {first}, or another of {every}")
         elif not isinstance(kind, str):
             self.fault(where, f"expected one of {every}, got {wording.got(kind)}", f"write one of {every}")
         else:
@@ -346,39 +305,6 @@ class _Walk:
             self.fault(where, f"unknown kind {wording.quoted(kind)}", remedy)
         self.guessed = True
         self.broken.add(where)
-        simplest = min(kinds, key=lambda each: sum(info.is_required() for info in _fields(kinds[each]).values()))
-        shared = set.intersection(*(set(_fields(each)) for each in kinds.values()))
+        simplest = min(kinds, key=lambda each: sum(info.is_required() for info in fields_of(kinds[each]).values()))
+        shared = set.intersection(*(set(fields_of(each)) for each in kinds.values()))
         return self.table(kinds[simplest], {k: v for k, v in value.items() if k in shared} | {"kind": simplest}, path)
-
-
-@cache
-def _adapter(member: _Member) -> TypeAdapter[Any]:
-    constraints = tuple(each for each in member.constraints if not isinstance(each, FieldInfo))
-    constrained: Any = Annotated[member.type, *constraints] if constraints else member.type
-    return TypeAdapter(constrained, config=_STRICT)
-
-
-_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-def _expected(members: list[_Member]) -> str:
-    """What a union takes, in words."""
-    words = [wording.expected(member.type) for member in members if not member.is_section]
-    if keys := [key for member in members if member.is_section for key in _fields(member.type)]:
-        words.append(f"a table with the key {' or '.join(map(wording.named, keys))}")
-    return ", or ".join(words)
-
-
-def _what_key(key: str, known: list[str], guess: str | None, path: KeyPath) -> str:
-    """Remedy for an unknown key: the table that it belongs to, or else the nearest spelling, here or there."""
-    homes: dict[str, list[str]] = {each: ["at the top, before the first table"] for each in _fields(Spec)}
-    for name, info in _fields(Spec).items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, Section) and (name,) != path:
-            for each in _fields(info.annotation):
-                homes.setdefault(each, []).append(f"under `[{name}]`")
-    if key in homes and len(homes[key]) == 1:
-        return f"{wording.named(key)} belongs {homes[key][0]}"
-    if guess:
-        return f"did you mean `{guess}`?"
-    there = wording.nearest(key, [each for each, places in homes.items() if len(places) == 1])
-    return f"did you mean `{there}`, {homes[there][0]}?" if there else f"known keys: {wording.listed(known)}"

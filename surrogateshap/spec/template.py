@@ -1,0 +1,91 @@
+"""The spec that `surrogateshap init` writes: it runs as it is, on the example, and is there to be changed."""
+
+_TEMPLATE = """\
+# A spec for surrogateshap: which model, whose data, and what "worth" means.
+# It runs as it is, on the digits example. Change it to your own from top to bottom; lines that begin with `# ` and a
+# key are defaults or alternatives. Check it with `surrogateshap validate`, then `plan`, `apply` and `show`.
+# For completion in editors: `surrogateshap schema > surrogateshap.schema.json`.
+
+spec_version = 1
+name = "my-data"                             # of the run
+seed = 0                                     # everything random derives from it
+
+[model]                                      # the frozen model; nothing is ever retrained
+source = "example:digits/model"              # a folder in diffusers layout, relative to this file
+# null_class = 10                            # class-conditional models: the embedding that means "no class"
+
+[proxy]                                      # how a coalition's images come from the model
+kind = "auto"                                # "prompt", "image", or ["prompt", "image"] for both
+strength = 0.6                               # image proxy: share of the noise put on a training image
+
+[sampling]
+mode = "pool"                                # "fresh": new images for each coalition, as published
+scheduler = "model"                          # or "ddim", "dpmsolver++", "euler", ...
+steps = 20
+guidance_scale = 1.5                         # 1 switches classifier-free guidance off
+
+[contributors]                               # the training data: one row per image
+manifest = "example:digits/contributors.parquet"
+condition = "label"                          # column with the class label or prompt
+image = "image"                              # column with the encoded images; for the image proxy
+
+[[contributors.grouping]]                    # one ranking per grouping, at no cost on the GPU
+name = "contributor"
+by = ["contributor"]                         # columns whose values, together, name the contributor
+# min_rows = 5                               # smaller contributors are pooled ...
+# other = "everyone else"                    # ... under this name
+
+[[encoder]]                                  # looks at each image once, for all utilities
+name = "digits"
+kind = "classifier"
+source = "example:digits/classifier"         # a folder in Hugging Face layout
+
+[[utility]]                                  # what "worth" means; give as many as you like
+name = "recognisable"
+kind = "score"                               # a classifier's score over the images
+score = "condition"                          # or "confidence", or { class = "three" }
+statistic = "mean"                           # or { quantile = 0.9 }, or { above = 0.5 }
+
+[[utility]]
+name = "quality"
+kind = "frechet"                             # minus the Fréchet distance to the reference
+reference = "manifest"                       # or a Parquet file with an image column of the same name
+
+# [[utility]]
+# name = "threes"
+# kind = "rate"                              # share of images that the classifier assigns to one class
+# class = 3
+
+# [[utility]]
+# name = "variety"
+# kind = "inception"                         # inception score
+
+# [[utility]]
+# name = "diversity"
+# kind = "pairwise"                          # mean distance between two images' features
+# metric = "squared_euclidean"               # or "cosine"
+
+[budget]
+images_per_contributor = 100                 # or images = 1_000, for all contributors together
+# coalitions = 4_000                         # default: all of them up to 14 contributors
+
+[empty]                                      # what no contributor at all is worth
+kind = "unconditional"                       # images without a condition; or kind = "value" with value = 0.0
+
+[estimator]
+kind = "auto"                                # "exact": every coalition; "surrogate": boosted trees on a sample
+
+[intervals]
+level = 0.9
+resamples = 200
+
+[execution]                                  # changes how it is computed, never what
+device = "auto"                              # "cpu", "cuda" or "mps"
+batch_size = 256
+# threads = 4
+"""
+
+
+def template() -> str:
+    """A commented spec with every section and its most used keys, as TOML text."""
+    return _TEMPLATE
