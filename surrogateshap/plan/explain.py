@@ -1,0 +1,187 @@
+"""Plan to text: what `apply` would do, why, and at which cost."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+
+from surrogateshap.plan.model import Cost, Plan, Stage, StageKind
+from surrogateshap.text import harmless
+from surrogateshap.units import count, duration, plural, size
+
+WIDTH = 100
+_MARKERS = {"new": "+", "partial": "~", "cached": "="}
+_TO_DO: dict[StageKind, str] = {
+    "generate": "to make",
+    "encode": "to encode",
+    "evaluate": "to evaluate",
+    "fit": "to fit",
+    "record": "to write",
+}
+
+
+def explain(plan: Plan) -> str:
+    """`plan` as plain text, free of control characters, ending in a line break.
+
+    No line is wider than 100 columns, but for the closing command where the spec's path is that long.
+    """
+    sections = [
+        _wrapped(f"Plan {harmless(plan.name)} (plan {plan.plan_id[:12]}, run {harmless(plan.run)})", indent=4, first=0),
+        _section("Inputs", _inputs(plan)),
+        _section("Contributors", _contributors(plan)),
+        _section("Pools", _pools(plan)),
+        _section("Games", _games(plan)),
+        _section("Stages (+ new, ~ partly there, = cached)", _stages(plan.stages)),
+        _section("Cost of what is pending", _cost(plan.cost) if plan.pending else []),
+        _section("Instead of", _instead(plan)),
+        _section("Warnings", _warnings(plan)),
+        [_closing(plan)],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [title, *lines] if lines else []
+
+
+def _inputs(plan: Plan) -> list[str]:
+    rows = [(file.role, file.name, file.digest[:12], size(file.bytes)) for file in plan.inputs]
+    return _columns(rows, limits=(24, 42, 12, 10), right=(3,))
+
+
+def _contributors(plan: Plan) -> list[str]:
+    rows = [
+        (
+            f"by {group.name}",
+            plural(group.contributors, "contributor"),
+            plural(group.rows, "row"),
+            f"{_span(group.rows_min, group.rows_max)} rows each",
+        )
+        for group in plan.groupings
+    ]
+    return _columns(rows, limits=(28, 22, 18, 24), right=(1, 2))
+
+
+def _pools(plan: Plan) -> list[str]:
+    lines = []
+    for pool in plan.pools:
+        lines += _wrapped(
+            f"{pool.proxy} proxy: {plural(pool.images, 'image')}, {count(pool.unconditional)} of them unconditional; "
+            f"{plural(pool.conditions, 'condition')}; {plural(pool.steps_per_image, 'step')} per image; "
+            f"{_span(pool.per_contributor_min, pool.per_contributor_max)} images per contributor",
+            indent=4,
+        )
+    return lines
+
+
+def _games(plan: Plan) -> list[str]:
+    head = ("grouping", "utility", "proxy", "estimator", "coalitions")
+    rows = [
+        (game.info.grouping, game.info.utility, game.info.proxy, game.estimator, count(game.coalitions))
+        for game in plan.games
+    ]
+    return _columns([head, *rows], limits=(26, 26, 12, 10, 12), right=(4,)) if rows else []
+
+
+def _stages(stages: Sequence[Stage]) -> list[str]:
+    rows, reasons = [], []
+    for stage in stages:
+        pending = stage.total - stage.cached
+        unit = harmless(stage.unit, 20)
+        amount = f"{count(stage.total)} {unit}"
+        cached = stage.state == "cached"
+        part = f"{count(pending)} of {amount}" if stage.cached else amount
+        rows.append(
+            (
+                f"{_MARKERS[stage.state]} {stage.title}",
+                amount if cached else f"{part} {_TO_DO[stage.kind]}",
+                "" if cached else duration(stage.seconds),
+            )
+        )
+        reasons.append("" if cached else "; ".join(harmless(part) for part in (stage.because, stage.basis) if part))
+    lines = []
+    for line, reason in zip(_columns(rows, limits=(40, 38, 12), right=(2,)), reasons, strict=True):
+        lines += [line, *(_wrapped(reason, indent=6, first=6) if reason else [])]
+    return lines
+
+
+def _cost(cost: Cost) -> list[str]:
+    return _columns(
+        [
+            ("images", count(cost.images)),
+            ("denoising steps", count(cost.denoising_steps)),
+            ("time", f"about {duration(cost.seconds)}"),
+            ("memory", size(cost.memory_bytes)),
+            ("disk", size(cost.disk_bytes)),
+        ],
+        limits=(20, 40),
+    )
+
+
+def _instead(plan: Plan) -> list[str]:
+    rows = []
+    images = sum(pool.images for pool in plan.pools)
+    if plan.cost.fresh_images and images:
+        ratio = plan.cost.fresh_images / images
+        fewer = f"; {_times(ratio)} fewer here" if ratio > 1 else ""
+        rows.append(("fresh sampling", f"{plural(plan.cost.fresh_images, 'image')}{fewer}"))
+    if plan.cost.retrainings:
+        rows.append(("retraining", f"{plural(plan.cost.retrainings, 'model')} to train; none here"))
+    return _columns(rows, limits=(20, 74))
+
+
+def _warnings(plan: Plan) -> list[str]:
+    messages = [harmless(warning, 1000) for warning in plan.warnings]
+    for game in plan.games:
+        prefix = f"by {harmless(game.info.grouping)}, can't be told apart by the {harmless(game.info.proxy)} proxy: "
+        messages += [prefix + listed(names) for names in game.indistinguishable]
+    return [line for message in dict.fromkeys(messages) for line in _wrapped(f"! {message}", indent=4)]
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """`a, b, c and 5 others`, harmlessly."""
+    shown = ", ".join(harmless(name, 60) for name in names[:most])
+    return f"{shown} and {plural(len(names) - most, 'other')}" if len(names) > most else shown
+
+
+def _closing(plan: Plan) -> str:
+    if not plan.pending:
+        return "Nothing to do: all stages are cached."
+    return f"Apply with `surrogateshap apply {shlex.quote(harmless(plan.spec_file, 4096))}`."
+
+
+def _span(low: int, high: int) -> str:
+    return count(low) if low == high else f"{count(low)} to {count(high)}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} ×" if ratio < 10 else f"{ratio:,.0f} ×"
+
+
+def _columns(rows: Sequence[Sequence[str]], limits: Sequence[int], right: Iterable[int] = ()) -> list[str]:
+    """Rows as aligned lines, each column as wide as its widest cell but no wider than its limit."""
+    cells = [[harmless(cell) for cell in row] for row in rows]
+    widths = [min(limit, max(cell_len(row[i]) for row in cells)) for i, limit in enumerate(limits)] if cells else []
+    lines = []
+    for row in cells:
+        padded = []
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            shown = cell if cell_len(cell) <= width else set_cell_size(cell, width - 1).rstrip() + "…"
+            gap = " " * (width - cell_len(shown))
+            padded.append(gap + shown if i in right else shown + gap)
+        lines.append(("  " + "  ".join(padded)).rstrip())
+    return lines
+
+
+def _wrapped(text: str, indent: int, first: int = 2) -> list[str]:
+    """`text` over several lines: the first indented by `first`, the others by `indent`."""
+    room = WIDTH - max(first, indent)
+    lines, line = [], ""
+    for word in (piece for whole in text.split() for piece in chop_cells(whole, room)):
+        margin = " " * (indent if lines else first)
+        if line and cell_len(margin) + cell_len(line) + 1 + cell_len(word) > WIDTH:
+            lines.append(margin + line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, " " * (indent if lines else first) + line] if line else lines

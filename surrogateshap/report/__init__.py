@@ -1,0 +1,18 @@
+"""Results to table, JSON, CSV, Parquet and Markdown: pure functions that read nothing but the results."""
+
+from surrogateshap.report.data import COLUMNS, json_text, to_csv, to_json, to_parquet
+from surrogateshap.report.markdown import to_markdown
+from surrogateshap.report.select import UnknownGameError, select
+from surrogateshap.report.table import table
+
+__all__ = [
+    "COLUMNS",
+    "UnknownGameError",
+    "json_text",
+    "select",
+    "table",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+    "to_parquet",
+]

@@ -1,0 +1,102 @@
+"""Results for other programs: JSON, CSV and Parquet."""
+
+import csv
+import io
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from surrogateshap.record.results import Results
+
+COLUMNS = (
+    "grouping",
+    "utility",
+    "proxy",
+    "rank",
+    "rank_low",
+    "rank_high",
+    "name",
+    "rows",
+    "value",
+    "low",
+    "high",
+    "sd_images",
+    "sd_coalitions",
+    "share",
+    "fidelity",
+)
+"""Columns of the CSV; the Parquet file adds `v_empty` and `v_full`."""
+_FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+
+
+def json_text(model: BaseModel, *, indent: int | None = 2) -> str:
+    """JSON of a model with its keys in the model's order, and no unprintable character in it.
+
+    What is unprintable can only stand inside a JSON string. Its escape reads back the same and does nothing to a
+    terminal.
+    """
+    text = model.model_dump_json(indent=indent)
+    return "".join(c if c == "\n" or c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def to_json(results: Results) -> str:
+    """The results in the shape of `record/results.py`, indented by two, ending in a line break."""
+    return json_text(results) + "\n"
+
+
+def to_csv(results: Results) -> str:
+    """One row per game and contributor, with a header; every number with all its digits, no share as an empty cell.
+
+    Text that a spreadsheet would take for a formula gets a leading `'`, and control characters other than tab and line
+    break become U+FFFD; JSON and Parquet keep names exactly.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in _rows(results):
+        writer.writerow([_cell(row[column]) for column in COLUMNS])
+    return out.getvalue()
+
+
+def to_parquet(results: Results, path: Path) -> None:
+    """The CSV's columns and `v_empty` and `v_full`, typed, to `path`. Raises OSError where that can't be written."""
+    import polars
+
+    kinds: dict[str, Any] = dict.fromkeys(("grouping", "utility", "proxy", "name", "fidelity"), polars.String)
+    kinds |= dict.fromkeys(("rank", "rank_low", "rank_high", "rows"), polars.Int64)
+    columns = (*COLUMNS, "v_empty", "v_full")
+    schema = {column: kinds.get(column, polars.Float64) for column in columns}
+    with path.open("wb") as file:
+        polars.DataFrame(_rows(results), schema=schema, orient="row").write_parquet(file)
+
+
+def _rows(results: Results) -> list[dict[str, Any]]:
+    return [
+        {
+            "grouping": game.grouping,
+            "utility": game.utility,
+            "proxy": game.proxy,
+            **contributor.model_dump(),
+            "fidelity": results.fidelity,
+            "v_empty": game.v_empty,
+            "v_full": game.v_full,
+        }
+        for game in results.games
+        for contributor in game.contributors
+    ]
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = "".join(c if c in "\t\n" or not unicodedata.category(c).startswith("C") else "\ufffd" for c in value)
+    # Spreadsheets trim cells before they look for a formula.
+    dangerous = value[:1] in _FORMULA_STARTS or value.strip()[:1] in _FORMULA_STARTS
+    return f"'{shown}" if dangerous else shown

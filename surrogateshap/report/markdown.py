@@ -1,0 +1,54 @@
+"""Results as Markdown, for reports and pull requests."""
+
+import re
+
+from surrogateshap.plan.explain import listed
+from surrogateshap.record.results import ContributorResult, GameResult, Results
+from surrogateshap.report.select import label
+from surrogateshap.report.words import basis, share
+from surrogateshap.text import harmless
+from surrogateshap.units import on_one_scale
+
+_SPECIAL = re.compile(r"[\\`*_\[\]{}()#|~$@:!]")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def to_markdown(results: Results) -> str:
+    """One table per game. Names can bring in no table cell, link, HTML or emphasis, and no line break."""
+    lines = [f"# {_escape(results.name)}", "", f"Run {_escape(results.run)}, plan {_escape(results.plan_id)}.", ""]
+    for game in results.games:
+        lines += [*_game(game), ""]
+    return "\n".join([*lines, f"Fidelity (agreement with retrained models): {results.fidelity}.", ""])
+
+
+def _game(game: GameResult) -> list[str]:
+    spec = on_one_scale(number for one in game.contributors for number in (one.value, one.low, one.high))
+    lines = [
+        f"## {_escape(label(game))}",
+        "",
+        *(f"{line}  " for line in basis(game)),
+        "",
+        f"| Rank | Ranks | Contributor | Rows | Value | {game.level:.0%} interval | Share |",
+        "|---:|:---:|:---|---:|---:|:---:|---:|",
+        *(_row(one, spec) for one in game.contributors),
+    ]
+    for names in game.indistinguishable:
+        lines += ["", f"Can't be told apart by this proxy: {_escape(listed(names))}"]
+    return lines
+
+
+def _row(one: ContributorResult, spec: str) -> str:
+    cells = (
+        str(one.rank),
+        f"{one.rank_low}–{one.rank_high}",
+        _escape(one.name),
+        f"{one.rows:,}",
+        format(one.value, spec),
+        f"{one.low:{spec}} to {one.high:{spec}}",
+        share(one.share),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    return _SPECIAL.sub(r"\\\g<0>", harmless(text, 1000)).translate(_ENTITIES)

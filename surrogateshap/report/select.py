@@ -1,0 +1,31 @@
+"""Which part of the results is shown, in every format alike."""
+
+from surrogateshap.errors import SurrogateShapError
+from surrogateshap.events import GameInfo
+from surrogateshap.record.results import GameResult, Results
+from surrogateshap.text import harmless
+
+
+class UnknownGameError(SurrogateShapError):
+    """No game of the results matches."""
+
+
+def label(game: GameResult) -> str:
+    """`grouping / utility / proxy`, harmlessly."""
+    return harmless(str(GameInfo(grouping=game.grouping, utility=game.utility, proxy=game.proxy)))
+
+
+def select(results: Results, *, game: str | None = None, top: int | None = None) -> Results:
+    """The games whose label `grouping / utility / proxy` contains `game`, in any case, each with its `top` first ranks.
+
+    Raises UnknownGameError where no game matches.
+    """
+    games = results.games
+    if game is not None:
+        games = tuple(one for one in games if game.casefold() in label(one).casefold())
+        if not games:
+            there = "; ".join(label(one) for one in results.games)
+            raise UnknownGameError(f"no game matches “{harmless(game)}”", f"The games are: {there}")
+    if top is not None:
+        games = tuple(one.model_copy(update={"contributors": one.contributors[:top]}) for one in games)
+    return results.model_copy(update={"games": games})

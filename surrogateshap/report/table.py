@@ -1,0 +1,80 @@
+"""Results as a table for terminals."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from surrogateshap.plan.explain import listed
+from surrogateshap.record.results import ContributorResult, GameResult, Results
+from surrogateshap.report.select import label, select
+from surrogateshap.report.words import basis, share
+from surrogateshap.text import harmless
+from surrogateshap.units import on_one_scale, plural
+
+BAR = 14
+"""Columns of the bar that draws value and interval."""
+
+
+def table(results: Results, *, top: int | None = None, game: str | None = None) -> Group:
+    """One ranking per game that `game` selects, its `top` first ranks, for any width from 80 columns.
+
+    Raises UnknownGameError where no game matches `game`.
+    """
+    parts: list[RenderableType] = [_line(f"{results.name}, run {results.run}", "bold")]
+    for one in select(results, game=game).games:
+        parts += [Text(""), *_game(one, top)]
+    parts += [Text(""), Text(f"Fidelity (agreement with retrained models): {results.fidelity}.")]
+    return Group(*parts)
+
+
+def _game(game: GameResult, top: int | None) -> list[RenderableType]:
+    shown = game.contributors[:top]
+    spec = on_one_scale(number for one in shown for number in (one.value, one.low, one.high))
+    ends = (min([0.0, *(one.low for one in shown)]), max([0.0, *(one.high for one in shown)]))
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column(Text("Rank"), no_wrap=True)
+    grid.add_column(Text("Contributor"), min_width=11)  # the only one that may shrink
+    grid.add_column(Text("Value"), no_wrap=True, justify="right")
+    grid.add_column(Text(f"{game.level:.0%} interval"), no_wrap=True)
+    grid.add_column(Text("Share"), no_wrap=True, justify="right")
+    grid.add_column(Text(""), no_wrap=True, width=BAR)
+    widest = max((len(format(bound, spec)) for one in shown for bound in (one.low, one.high)), default=0)
+    for one in shown:
+        grid.add_row(
+            Text(_rank(one, len(str(len(game.contributors))))),
+            Text(harmless(one.name), no_wrap=True, overflow="ellipsis"),
+            Text(format(one.value, spec)),
+            Text(f"{format(one.low, spec):>{widest}} to {format(one.high, spec):>{widest}}"),
+            Text(share(one.share)),
+            Text(bar(one.value, one.low, one.high, *ends), style="green" if one.value >= 0 else "red"),
+        )
+    parts: list[RenderableType] = [_line(label(game), "bold"), *(Text(line) for line in basis(game)), grid]
+    if len(shown) < len(game.contributors):
+        parts.append(Text(f"{plural(len(game.contributors) - len(shown), 'contributor')} more, not shown"))
+    parts += [Text(f"Can't be told apart by this proxy: {listed(names)}") for names in game.indistinguishable]
+    return parts
+
+
+def bar(value: float, low: float, high: float, start: float, end: float, width: int = BAR) -> str:
+    """The interval as a line, the value as a dot on it and zero as a tick, on an axis from `start` to `end`."""
+    if not end > start:
+        return "●".ljust(width)
+
+    def at(number: float) -> int:
+        return min(width - 1, max(0, round((number - start) / (end - start) * (width - 1))))
+
+    cells = [" "] * width
+    cells[at(0.0)] = "│"
+    for i in range(at(low), at(high) + 1):
+        cells[i] = "┼" if cells[i] == "│" else "─"
+    cells[at(value)] = "●"
+    return "".join(cells)
+
+
+def _rank(one: ContributorResult, digits: int) -> str:
+    rank = f"{one.rank:>{digits}}"
+    return rank if one.rank_low == one.rank_high else f"{rank} ({one.rank_low}–{one.rank_high})"
+
+
+def _line(text: str, style: str) -> Text:
+    return Text(harmless(text), style=style, no_wrap=True, overflow="ellipsis")

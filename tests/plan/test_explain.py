@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from surrogateshap.plan.explain import explain, listed
+from surrogateshap.plan.model import Plan
+from tests.samples import golden, hostile_plan, peaceful_plan
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [("pending", peaceful_plan()), ("cached", peaceful_plan(cached=True)), ("hostile", hostile_plan())],
+)
+def test_text_of_a_plan(name: str, plan: Plan) -> None:
+    golden(GOLDEN / f"{name}.txt", explain(plan))
+
+
+def test_nothing_hostile_reaches_the_terminal_and_no_line_is_too_wide() -> None:
+    text = explain(hostile_plan())
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert max(map(cell_len, text.splitlines())) <= 100
+
+
+def test_the_closing_command_keeps_a_long_path_whole_and_quoted() -> None:
+    path = f"{'very/' * 40}long name.toml"
+    assert explain(peaceful_plan().model_copy(update={"spec_file": path})).endswith(
+        f"\n\nApply with `surrogateshap apply '{path}'`.\n"
+    )
+
+
+def test_a_set_that_two_games_share_is_warned_of_once() -> None:
+    assert explain(peaceful_plan()).count("can't be told apart by the image proxy: Zoë, noise") == 1
+
+
+def test_an_empty_plan_is_text_too() -> None:
+    empty = dict.fromkeys(("inputs", "groupings", "pools", "games", "stages", "warnings"), ())
+    text = explain(peaceful_plan().model_copy(update=empty))
+    assert "Stages" not in text
+    assert text.endswith("Nothing to do: all stages are cached.\n")
+
+
+def test_long_sets_are_cut() -> None:
+    names = [f"c{i}" for i in range(20)]
+    assert listed(names, 3) == "c0, c1, c2 and 17 others"
+    assert listed(names[:4], 3) == "c0, c1, c2 and 1 other"
+    assert listed(names[:3], 3) == "c0, c1, c2"

@@ -1,0 +1,63 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surrogateshap.units import duration, on_one_scale, plural, significant, size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+        (273_600, "3 d 4 h"),
+        (float("inf"), "unknown"),
+        (float("nan"), "unknown"),
+        (-1, "unknown"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (123_456, "123 kB"), (999_600, "1.0 MB"), (3_400_000_000, "3.4 GB")],
+)
+def test_size(number: int, text: str) -> None:
+    assert size(number) == text
+
+
+def test_words() -> None:
+    assert (plural(1, "image"), plural(0, "image"), plural(12_900, "image")) == ("1 image", "0 images", "12,900 images")
+    assert significant(0.0123456) == "0.01235"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        ([12.3456, -0.012], ["12.35", "-0.01"]),
+        ([0.00123456, 0.0000005], ["0.001235", "0.000000"]),
+        ([9.9996], ["10.00"]),
+        ([123456.7, 1.0], ["123457", "1"]),
+        ([1.5e9, 2.0], ["1.500e+09", "2.000e+00"]),
+        ([-0.0], ["0.000"]),
+        ([1.0, -0.00001], ["1.000", "0.000"]),
+        ([float("nan"), 1.0], ["nan", "1.000"]),
+        ([], []),
+    ],
+)
+def test_columns_share_a_scale(numbers: list[float], shown: list[str]) -> None:
+    assert [format(number, on_one_scale(numbers)) for number in numbers] == shown
+
+
+@given(st.floats(min_value=1e-12, max_value=1e12))
+def test_the_largest_number_keeps_four_significant_digits(number: float) -> None:
+    shown = float(format(number, on_one_scale([number, 0.0])))
+    assert abs(shown - number) <= 0.5001e-3 * number
