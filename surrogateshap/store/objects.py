@@ -65,13 +65,18 @@ class Objects:
 
 
 def arrays_to_bytes(arrays: "Mapping[str, np.ndarray]") -> bytes:
-    """Safetensors bytes, the same for equal arrays whatever their memory layout, byte order or order of names."""
+    """Safetensors bytes, the same for equal arrays whatever their memory layout, byte order or order of names.
+
+    Raises TypeError for arrays of anything but real numbers and booleans.
+    """
     import numpy as np
     from safetensors.numpy import save
 
     plain = {}
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{name!r}: arrays of {array.dtype} can't be kept")
         plain[name] = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return save(plain)
 
