@@ -150,13 +150,13 @@ def _spec_of(target: Path, allow: Sequence[Path]) -> tuple[Path, Plan | None]:
     except ValueError:
         remedy = "Make one with `surrogateshap plan SPEC -o PLAN`."
         raise PlanError(f"{harmless(str(target))} is not a plan of this version", remedy) from None
-    from surrogateshap.spec.paths import resolve
+    from surrogateshap.spec.paths import PathRefused, resolve
 
     folder = target.parent.resolve()
     try:
         return resolve(os.path.normpath(folder / saved.spec_file), folder, (*allow, Path.cwd())), saved
-    except ValueError as error:
-        raise PlanError(f"{harmless(str(target))} names a spec elsewhere: {error}") from None
+    except PathRefused as refused:
+        raise PlanError(f"{harmless(str(target))} names a spec elsewhere: {refused.message}", refused.remedy) from None
 
 
 def _refuse_stale(saved: Plan, made: Plan, target: Path) -> None:

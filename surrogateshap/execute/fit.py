@@ -6,7 +6,6 @@ import numpy as np
 
 from surrogateshap.estimate import (
     TreeSettings,
-    all_masks,
     coalition_draws,
     fit_exact,
     fit_surrogate,
@@ -16,7 +15,7 @@ from surrogateshap.estimate import (
 )
 from surrogateshap.events import RankedContributor
 from surrogateshap.execute.evaluate import Game, not_finite
-from surrogateshap.games.coalitions import draw_pairs
+from surrogateshap.games.coalitions import all_masks, draw_pairs
 from surrogateshap.plan.compile import GameDesign
 from surrogateshap.record.results import ContributorResult, GameResult, SurrogateDiagnostics
 from surrogateshap.spec.model import Spec
@@ -111,7 +110,7 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
 
 def ranking(values: np.ndarray) -> np.ndarray:
     """Ranks (n,) of values (n,): 1 for the highest; equal values share the smallest."""
-    return 1 + (values[None, :] > values[:, None]).sum(axis=1)
+    return np.asarray(1 + (values[None, :] > values[:, None]).sum(axis=1))
 
 
 def ranked(names: tuple[str, ...], values: np.ndarray) -> tuple[RankedContributor, ...]:

@@ -18,9 +18,9 @@ def decode(data: bytes, height: int, width: int, channels: int, where: str) -> n
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = image.convert("L" if channels == 1 else "RGB")
+            image = opened.convert("L" if channels == 1 else "RGB")
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BICUBIC)
             pixels = np.asarray(image, np.uint8)

@@ -7,7 +7,7 @@ from surrogateshap.games.encoded import Bools
 
 def all_masks(n: int) -> Bools:
     """(2**n, n): every coalition of n contributors; bit i of a row's number says whether contributor i is in it."""
-    return (np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1
+    return np.asarray((np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1)
 
 
 def draw_pairs(n: int, pairs: int, seed: int) -> Bools:

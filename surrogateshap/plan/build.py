@@ -94,7 +94,8 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     }
     wanted |= {key for game in compiled.games if (key := reference_key(game)) is not None}
     encodings = frozenset(store.lookup(wanted))
-    values, fits = {}, {}
+    values: dict[str, str] = {}
+    fits: dict[str, str] = {}
     for pool in compiled.pools:
         if any(key not in images for key in pool.keys):
             continue
@@ -223,16 +224,15 @@ def _stages(
         )
     for name, encoder in compiled.encoders.items():
         games = [game for game in compiled.games if game.encoder.name == name]
-        for pool in dict.fromkeys(game.pool.id for game in games):
-            own = next(game.pool for game in games if game.pool.id == pool)
-            wanted = unique_keys(own)
+        for pool in {game.pool.id: game.pool for game in games}.values():
+            wanted = unique_keys(pool)
             there = sum(
                 key in artifacts.images
                 and keys.encoding(encoder.digest, artifacts.images[key][0]) in artifacts.encodings
                 for key in wanted
             )
             yield stage(
-                f"encode:{pool}:{name}", "encode", f"encode with {name}, {pool} proxy", "images", len(wanted), there
+                f"encode:{pool.id}:{name}", "encode", f"encode with {name}, {pool.id} proxy", "images", len(wanted), there
             )
         references = {key for game in games if (key := reference_key(game)) is not None}
         if references:

@@ -20,7 +20,7 @@ from surrogateshap.plan.model import InputFile
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
 from surrogateshap.spec.load import Loaded, read_spec
 from surrogateshap.spec.model import FrechetUtility, RateUtility, ScoreUtility, UtilitySection
-from surrogateshap.spec.paths import resolve
+from surrogateshap.spec.paths import PathRefused, resolve
 from surrogateshap.text import harmless
 
 EXACT_BY_DEFAULT = 14
@@ -156,8 +156,8 @@ class _Compiler:
         """Resolves, digests and reads one input; every way this fails becomes a problem at `key`."""
         try:
             path = resolve(source, self._loaded.folder, self._allow)
-        except ValueError as error:
-            self._problem(key, str(error))
+        except PathRefused as refused:
+            self._problem(key, f"`{harmless(source)}`: {refused.message}", refused.remedy)
             return None, None
         shown = harmless(source)
         if not path.exists():

@@ -95,11 +95,11 @@ def _stages(stages: Sequence[Stage]) -> list[str]:
             (
                 f"{_MARKERS[stage.state]} {stage.title}",
                 amount if cached else f"{part} {_TO_DO[stage.kind]}",
-                "" if cached else duration(stage.seconds),
+                "" if cached or stage.seconds is None else duration(stage.seconds),
             )
         )
         reasons.append("" if cached else "; ".join(harmless(part) for part in (stage.because, stage.basis) if part))
-    lines = []
+    lines: list[str] = []
     for line, reason in zip(_columns(rows, limits=(40, 38, 12), right=(2,)), reasons, strict=True):
         lines += [line, *(_wrapped(reason, indent=6, first=6) if reason else [])]
     return lines
@@ -110,7 +110,7 @@ def _cost(cost: Cost) -> list[str]:
         [
             ("images", count(cost.images)),
             ("denoising steps", count(cost.denoising_steps)),
-            ("time", f"about {duration(cost.seconds)}"),
+            ("time", "unknown until a run has measured it" if cost.seconds is None else f"about {duration(cost.seconds)}"),
             ("memory", size(cost.memory_bytes)),
             ("disk", size(cost.disk_bytes)),
         ],
@@ -132,10 +132,7 @@ def _instead(plan: Plan) -> list[str]:
 
 def _warnings(plan: Plan) -> list[str]:
     messages = [harmless(warning, 1000) for warning in plan.warnings]
-    for game in plan.games:
-        prefix = f"by {harmless(game.info.grouping)}, can't be told apart by the {harmless(game.info.proxy)} proxy: "
-        messages += [prefix + listed(names) for names in game.indistinguishable]
-    return [line for message in dict.fromkeys(messages) for line in _wrapped(f"! {message}", indent=4)]
+    return [line for message in messages for line in _wrapped(f"! {message}", indent=4)]
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

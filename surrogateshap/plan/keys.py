@@ -20,7 +20,7 @@ def semantic(section: Any, dropped: frozenset[str] = frozenset()) -> Any:
     kept = {
         name
         for name, field in fields.items()
-        if name not in dropped and "sort" not in (field.json_schema_extra or {})  # type: ignore[operator]
+        if name not in dropped and "sort" not in (field.json_schema_extra or {})
     }
     return section.model_dump(mode="json", include=kept)
 

@@ -64,7 +64,7 @@ class ClassConditionalModel:
             prediction = self._predict(scheduler.scale_model_input(sample, timestep), timestep, classes)
             sample = self._step(prediction, timestep, sample, generators)
         pixels = ((sample.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        return pixels.permute(0, 2, 3, 1).cpu().numpy()
+        return np.asarray(pixels.permute(0, 2, 3, 1).cpu())
 
     def _classes(self, requests: Sequence[Request]) -> torch.Tensor:
         null = self._card.null_class
