@@ -15,7 +15,8 @@ class FreshGame:
     """v(S) of M fixed coalitions, each measured on its own images.
 
     `masks` is (M, n) and holds the grand coalition, and the empty one unless `empty_value` gives its value;
-    `coalition_of_image` (N,) says which row of `masks` an image was generated for. Raises ValueError where one of the
+    `coalition_of_image` (N,) says which row of `masks` an image was generated for. `rows` (n,) are the contributors'
+    training rows, which only the image bootstrap looks at. Raises ValueError where one of the
     two is missing or a coalition has no images.
     """
 
@@ -26,9 +27,11 @@ class FreshGame:
         coalition_of_image: Ints,
         empty_value: float | None = None,
         image_weights: Floats | None = None,
+        rows: Ints | None = None,
     ) -> None:
         self.masks: Bools = np.asarray(masks, dtype=np.bool_)
         self.n = self.masks.shape[1]
+        self.rows: Ints = np.ones(self.n, dtype=np.int64) if rows is None else rows
         self._utility, self._coalition_of_image, self._empty_value = utility, coalition_of_image, empty_value
         weights = self._weights(image_weights)
         values = [utility.value(utility.summarise(part)) for part in self._parts(weights)]
@@ -55,7 +58,9 @@ class FreshGame:
 
     def resampled(self, image_weights: Floats) -> "FreshGame":
         """The same game with the images' bootstrap counts (N,) as weights."""
-        return FreshGame(self._utility, self.masks, self._coalition_of_image, self._empty_value, image_weights)
+        return FreshGame(
+            self._utility, self.masks, self._coalition_of_image, self._empty_value, image_weights, self.rows
+        )
 
     @staticmethod
     def _key(mask: Bools) -> bytes:

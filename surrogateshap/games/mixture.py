@@ -30,7 +30,7 @@ class MixtureGame:
     ) -> None:
         self._utility, self._membership, self._empty_value = utility, membership, empty_value
         self._summaries = utility.summarise(membership.weights(image_weights))
-        self.n = len(membership.names)
+        self.n, self.rows = len(membership.names), membership.rows
         if empty_value is None:
             self.v_empty = float(utility.value(utility.summarise(membership.empty_weights(image_weights)))[0])
         else:

@@ -1,0 +1,41 @@
+"""What an estimator is told and what it says."""
+
+from dataclasses import dataclass
+
+from surrogateshap.games.encoded import Floats
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """The surrogate's trees; the defaults did well at 300 to 4,000 coalitions."""
+
+    trees: int = 600
+    learning_rate: float = 0.05
+    leaves: int = 15
+    min_child_samples: int = 5
+    subsample: float = 0.8
+    """Share of rows and of columns that each tree sees."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Shapley values of one game."""
+
+    values: Floats
+    """(n,); they sum to v(N) − v(∅)."""
+    efficiency_gap: float
+    """(v(N) − v(∅)) − Σφ before the correction that makes it zero."""
+    cv_r2: float | None
+    """R² on held-out coalitions; None where all were evaluated, all values are equal, or there are too few."""
+    coalitions: int
+    estimator: str
+    """`exact` or `surrogate`."""
+
+
+def share_gap(values: Floats, total: float) -> tuple[Floats, float]:
+    """Values (n,) with the gap `total` − Σφ shared equally, and the gap.
+
+    A jump at ∅ is worth the same to every contributor, by symmetry; so is what a surrogate misses.
+    """
+    gap = total - float(values.sum())
+    return values + gap / len(values), gap

@@ -1,0 +1,64 @@
+"""Intervals for Shapley values and for ranks."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from surrogateshap.games.encoded import Floats, Ints
+
+_PAIRINGS = 2_000
+"""Combined draws that ranks are taken from."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How sure n Shapley values are; every array is (n,)."""
+
+    low: Floats
+    high: Floats
+    sd_images: Floats
+    """Standard error that comes from the pool's images."""
+    sd_coalitions: Floats
+    """Standard error that comes from sampling coalitions; 0 where all were evaluated."""
+    rank_low: Ints
+    rank_high: Ints
+
+
+def ranks(values: Floats) -> Ints:
+    """Ranks along the last axis: 1 for the highest value; equal values share the smallest rank."""
+    ordered = np.sort(-values, axis=-1)
+    flat, keys = ordered.reshape(-1, values.shape[-1]), -values.reshape(-1, values.shape[-1])
+    found = np.stack([np.searchsorted(row, key, side="left") for row, key in zip(flat, keys, strict=True)])
+    return np.asarray(found.reshape(values.shape) + 1, dtype=np.int64)
+
+
+def intervals(values: Floats, image_draws: Floats, coalition_draws: Floats | None, level: float) -> Intervals:
+    """Intervals of coverage `level` for values (n,), from draws (R, n) and (Q, n), whose means don't matter.
+
+    Values: normal, from the two sources' variances added up. Ranks: quantiles over values plus an image and a
+    coalition deviation paired at random; they always hold the rank itself.
+    """
+    images = image_draws - image_draws.mean(axis=0)
+    sd_images = image_draws.std(axis=0, ddof=1)
+    deviations = images
+    sd_coalitions = np.zeros_like(values)
+    if coalition_draws is not None:
+        sd_coalitions = coalition_draws.std(axis=0, ddof=1)
+        coalitions = coalition_draws - coalition_draws.mean(axis=0)
+        rng = np.random.default_rng(0)
+        pairing = rng.integers(len(images), size=_PAIRINGS), rng.integers(len(coalitions), size=_PAIRINGS)
+        deviations = images[pairing[0]] + coalitions[pairing[1]]
+    half = NormalDist().inv_cdf((1 + level) / 2) * np.hypot(sd_images, sd_coalitions)
+    tail = (1 - level) / 2
+    rank, drawn = ranks(values), ranks(values + deviations)
+    rank_low = np.quantile(drawn, tail, axis=0, method="lower").astype(np.int64)
+    rank_high = np.quantile(drawn, 1 - tail, axis=0, method="higher").astype(np.int64)
+    return Intervals(
+        low=values - half,
+        high=values + half,
+        sd_images=sd_images,
+        sd_coalitions=sd_coalitions,
+        rank_low=np.minimum(rank_low, rank),
+        rank_high=np.maximum(rank_high, rank),
+    )

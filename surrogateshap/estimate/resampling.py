@@ -1,0 +1,95 @@
+"""Where Shapley values are unsure: draws from the bootstrap over images, and from that over coalitions."""
+
+from typing import Protocol, Self
+
+import numpy as np
+
+from surrogateshap.estimate.coalitions import all_masks, coalition_values, draw_pairs, pair_groups
+from surrogateshap.estimate.exact import exact_shapley
+from surrogateshap.estimate.fit import TreeSettings, share_gap
+from surrogateshap.estimate.shares import linear_shapley, ridge, share_features, share_shapley
+from surrogateshap.estimate.surrogate import train, with_full
+from surrogateshap.games.encoded import Bools, Floats, Ints
+
+
+class ResampledGame(Protocol):
+    """A game whose images can be resampled."""
+
+    n: int
+    v_empty: float
+    v_full: float
+    rows: Ints
+    """(n,): the contributors' training rows."""
+
+    @property
+    def masks(self) -> Bools | None:
+        """The only coalitions (M, n) that have a value; None where all have."""
+        ...
+
+    def __call__(self, masks: Bools) -> Floats:
+        """Values (M,) of coalitions (M, n)."""
+        ...
+
+    def resample(self, rng: np.random.Generator) -> Floats:
+        """Bootstrap counts (N,) of the images."""
+        ...
+
+    def resampled(self, image_weights: Floats) -> Self:
+        """The same game with the images weighted by (N,)."""
+        ...
+
+
+def image_draws(game: ResampledGame, resamples: int, seed: int, pairs: int = 64) -> Floats:
+    """Deviations (R, n) of Shapley values when the pool's images are resampled, cell by cell.
+
+    Shapley values are linear in v, so a deviation is the Shapley value of the difference game v_r − v. Its values are
+    taken on all coalitions where these are at most 2 · `pairs`, else on at least that many drawn ones, and regressed on
+    shares and membership, whose Shapley values are known: a mean's difference game lies in their span, others' nearly.
+    What the regression misses adds a little to the deviations and takes nothing away. A game with coalitions of its
+    own is evaluated on these.
+    """
+    if game.masks is None:
+        design = all_masks(game.n) if 2**game.n <= 2 * pairs else draw_pairs(game.n, max(pairs, 3 * game.n), seed)
+    else:
+        design = game.masks
+    inner = design[design.any(axis=1) & ~design.all(axis=1)]
+    with_ends = np.vstack([np.zeros((1, game.n)), inner, np.ones((1, game.n))]).astype(np.bool_)
+    before = game(with_ends)
+    rng = np.random.default_rng(seed)
+    differences = np.array([game.resampled(game.resample(rng))(with_ends) - before for _ in range(resamples)])
+    if coalition_values(inner, before[1:-1], before[0], before[-1]) is not None:
+        every = [coalition_values(inner, row[1:-1], row[0], row[-1]) for row in differences]
+        return exact_shapley(np.array(every), game.n)
+    _, coefficients = ridge(share_features(with_ends[1:], game.rows), differences[:, 1:].T)
+    shapley = linear_shapley(coefficients, game.rows).T
+    gap = differences[:, -1] - differences[:, 0] - shapley.sum(axis=1)
+    return np.asarray(shapley + gap[:, None] / game.n)
+
+
+def coalition_draws(
+    masks: Bools,
+    values: Floats,
+    v_empty: float,
+    v_full: float,
+    settings: TreeSettings,
+    seed: int,
+    refits: int = 20,
+    rows: Ints | None = None,
+) -> Floats:
+    """Shapley values (Q, n) when coalition pairs are resampled and the surrogate is refitted; as in `fit_surrogate`.
+
+    Zero spread where the coalitions are all there are.
+    """
+    n = masks.shape[1]
+    if coalition_values(masks, values, v_empty, v_full) is not None:
+        return np.zeros((refits, n))
+    held = np.ones(n, dtype=np.int64) if rows is None else rows
+    groups, basis = pair_groups(masks), share_shapley(held)
+    members = np.split(np.arange(len(masks)), np.flatnonzero(np.diff(groups)) + 1)
+    rng = np.random.default_rng(seed)
+    draws = np.empty((refits, n))
+    for refit in range(refits):
+        drawn = np.concatenate([members[group] for group in rng.integers(len(members), size=len(members))])
+        surrogate = train(*with_full(masks[drawn], values[drawn], v_full), held, settings, seed + refit)
+        draws[refit], _ = share_gap(surrogate.shapley(basis), v_full - v_empty)
+    return draws
