@@ -1,13 +1,14 @@
 """From coalition values to Shapley values and their uncertainty."""
 
-from surrogateshap.estimate.coalitions import ValueFunction, all_masks, draw_pairs
+from surrogateshap.estimate.coalitions import ValueFunction
 from surrogateshap.estimate.exact import exact_shapley, fit_exact
 from surrogateshap.estimate.fit import Fit, TreeSettings
-from surrogateshap.estimate.intervals import Intervals, intervals
+from surrogateshap.estimate.intervals import Intervals, intervals, ranks
 from surrogateshap.estimate.kernel import kernel_shapley
 from surrogateshap.estimate.resampling import ResampledGame, coalition_draws, image_draws
 from surrogateshap.estimate.shares import share_shapley
 from surrogateshap.estimate.surrogate import fit_surrogate
+from surrogateshap.games.coalitions import all_masks, draw_pairs
 
 __all__ = [
     "Fit",
@@ -24,5 +25,6 @@ __all__ = [
     "image_draws",
     "intervals",
     "kernel_shapley",
+    "ranks",
     "share_shapley",
 ]

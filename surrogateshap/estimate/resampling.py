@@ -4,11 +4,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from surrogateshap.estimate.coalitions import all_masks, coalition_values, draw_pairs, pair_groups
+from surrogateshap.estimate.coalitions import coalition_values, pair_groups
 from surrogateshap.estimate.exact import exact_shapley
 from surrogateshap.estimate.fit import TreeSettings, share_gap
 from surrogateshap.estimate.shares import linear_shapley, ridge, share_features, share_shapley
 from surrogateshap.estimate.surrogate import train, with_full
+from surrogateshap.games.coalitions import all_masks, draw_pairs
 from surrogateshap.games.encoded import Bools, Floats, Ints
 
 

@@ -92,7 +92,7 @@ def make_game(features: Features, game: GameDesign, found: Mapping[str, tuple[st
     utility = make_utility(game.utility, encoded, features.of_reference(game))
     made: Game
     if pool.masks is not None:
-        made = FreshGame(utility, pool.masks, pool.cell_of_image, game.empty_value)
+        made = FreshGame(utility, pool.masks, pool.cell_of_image, game.empty_value, rows=game.grouping.rows)
     else:
         made = MixtureGame(utility, pool.memberships[game.grouping.name], game.empty_value)
     if not np.isfinite([made.v_empty, made.v_full]).all():

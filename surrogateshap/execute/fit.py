@@ -13,6 +13,7 @@ from surrogateshap.estimate import (
     intervals,
     kernel_shapley,
 )
+from surrogateshap.estimate import ranks as ranks_of
 from surrogateshap.events import RankedContributor
 from surrogateshap.execute.evaluate import Game, not_finite
 from surrogateshap.games.coalitions import all_masks, draw_pairs
@@ -64,17 +65,17 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         min_child_samples=section.min_child_samples,
         subsample=section.subsample,
     )
-    ends = (values.v_empty, values.v_full)
+    ends, rows = (values.v_empty, values.v_full), design.grouping.rows
     if design.estimator == "exact":
         fit = fit_exact(values.values, game.n)
         between = None
     else:
-        fit = fit_surrogate(values.masks, values.values, *ends, settings, spec.seed)
-        between = coalition_draws(values.masks, values.values, *ends, settings, spec.seed)
+        fit = fit_surrogate(values.masks, values.values, *ends, settings, spec.seed, rows)
+        between = coalition_draws(values.masks, values.values, *ends, settings, spec.seed, rows=rows)
     within = image_draws(game, spec.intervals.resamples, spec.seed)
     sure = intervals(fit.values, within, between, spec.intervals.level)
     order = sorted(range(game.n), key=lambda i: (-fit.values[i], design.grouping.contributors[i]))
-    ranks = ranking(fit.values)
+    ranks = ranks_of(fit.values)
     gain = values.v_full - values.v_empty
     return GameResult(
         grouping=design.info.grouping,
@@ -108,14 +109,9 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
     )
 
 
-def ranking(values: np.ndarray) -> np.ndarray:
-    """Ranks (n,) of values (n,): 1 for the highest; equal values share the smallest."""
-    return np.asarray(1 + (values[None, :] > values[:, None]).sum(axis=1))
-
-
 def ranked(names: tuple[str, ...], values: np.ndarray) -> tuple[RankedContributor, ...]:
     """A ranking without intervals yet."""
-    ranks = ranking(values)
+    ranks = ranks_of(values)
     order = sorted(range(len(names)), key=lambda i: (-values[i], names[i]))
     return tuple(
         RankedContributor(

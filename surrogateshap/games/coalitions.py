@@ -4,27 +4,30 @@ import numpy as np
 
 from surrogateshap.games.encoded import Bools
 
+MOST_EXACT = 24
+"""Contributors whose coalitions, all of them, still fit in memory."""
+
 
 def all_masks(n: int) -> Bools:
-    """(2**n, n): every coalition of n contributors; bit i of a row's number says whether contributor i is in it."""
-    return np.asarray((np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1)
+    """Every coalition, (2**n, n): bit i of a row's index says whether contributor i is in. ValueError for n > 24."""
+    if not 0 < n <= MOST_EXACT:
+        raise ValueError(f"all coalitions can be listed for 1 to {MOST_EXACT} contributors, not for {n}")
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(np.bool_)
 
 
 def draw_pairs(n: int, pairs: int, seed: int) -> Bools:
-    """(2 * pairs, n): coalitions S at even rows, N∖S at the odd row behind each; never ∅ and never N.
+    """Coalitions drawn from the Shapley kernel, each followed by its complement: (2 * pairs, n), never ∅ or N.
 
-    Sizes follow the Shapley kernel, p(s) ∝ 1 / (s (n − s)), and members are drawn evenly given the size (Covert & Lee
-    2021, paired sampling). A larger number of pairs with the same seed extends a smaller one. Raises ValueError where
-    n < 2.
+    Sizes s have probability ∝ 1/(s (n − s)); members are uniform (Covert & Lee 2021, arXiv 2012.01536, section 4).
+    A seeded prefix: fewer pairs are the first rows of more. Raises ValueError for n < 2.
     """
     if n < 2:
-        raise ValueError("a coalition that is neither empty nor whole needs at least two contributors")
+        raise ValueError("coalitions that are neither empty nor full need two contributors")
     sizes = np.arange(1, n)
-    cumulated = np.cumsum(1.0 / (sizes * (n - sizes)))
-    size_draws, member_draws = (np.random.default_rng([seed, stream]) for stream in (0, 1))
-    size = 1 + np.searchsorted(cumulated / cumulated[-1], size_draws.random(pairs), side="right").clip(max=n - 2)
-    places = np.argsort(np.argsort(member_draws.random((pairs, n)), axis=1), axis=1)
-    masks = np.empty((2 * pairs, n), np.bool_)
-    masks[::2] = places < size[:, None]
-    masks[1::2] = ~masks[::2]
-    return masks
+    density = 1 / (sizes * (n - sizes))
+    # One row of numbers per pair, so that more pairs only append.
+    uniform = np.random.default_rng(seed).random((pairs, n + 1))
+    drawn = 1 + np.searchsorted(np.cumsum(density)[:-1], uniform[:, 0] * density.sum(), side="right")
+    place = uniform[:, 1:].argsort(axis=1).argsort(axis=1)
+    members = place < drawn[:, None]
+    return np.stack([members, ~members], axis=1).reshape(-1, n)

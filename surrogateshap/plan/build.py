@@ -232,7 +232,12 @@ def _stages(
                 for key in wanted
             )
             yield stage(
-                f"encode:{pool.id}:{name}", "encode", f"encode with {name}, {pool.id} proxy", "images", len(wanted), there
+                f"encode:{pool.id}:{name}",
+                "encode",
+                f"encode with {name}, {pool.id} proxy",
+                "images",
+                len(wanted),
+                there,
             )
         references = {key for game in games if (key := reference_key(game)) is not None}
         if references:

@@ -106,11 +106,15 @@ def _stages(stages: Sequence[Stage]) -> list[str]:
 
 
 def _cost(cost: Cost) -> list[str]:
+    time = "unknown until a run has measured it" if cost.seconds is None else f"about {duration(cost.seconds)}"
     return _columns(
         [
             ("images", count(cost.images)),
             ("denoising steps", count(cost.denoising_steps)),
-            ("time", "unknown until a run has measured it" if cost.seconds is None else f"about {duration(cost.seconds)}"),
+            (
+                "time",
+                "unknown until a run has measured it" if cost.seconds is None else f"about {duration(cost.seconds)}",
+            ),
             ("memory", size(cost.memory_bytes)),
             ("disk", size(cost.disk_bytes)),
         ],

@@ -18,9 +18,7 @@ def semantic(section: Any, dropped: frozenset[str] = frozenset()) -> Any:
     """A section's values as JSON, less its execution and cosmetic keys and those `dropped`."""
     fields = type(section).model_fields
     kept = {
-        name
-        for name, field in fields.items()
-        if name not in dropped and "sort" not in (field.json_schema_extra or {})
+        name for name, field in fields.items() if name not in dropped and "sort" not in (field.json_schema_extra or {})
     }
     return section.model_dump(mode="json", include=kept)
 

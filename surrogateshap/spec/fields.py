@@ -68,7 +68,7 @@ def example_line(key: str, info: FieldInfo) -> str:
 
 @cache
 def adapter(member: Member) -> TypeAdapter[Any]:
-    """pydantic's own check of a plain value."""
+    """Pydantic's own check of a plain value."""
     constrained: Any = Annotated[member.type, *member.constraints] if member.constraints else member.type
     return TypeAdapter(constrained, config=_STRICT)
 

@@ -23,7 +23,9 @@ class Classifier:
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         from transformers import AutoModelForImageClassification
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         try:
             self._model: Any = AutoModelForImageClassification.from_pretrained(
                 folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
