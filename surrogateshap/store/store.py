@@ -17,6 +17,7 @@ from surrogateshap.store.objects import (
     arrays_to_bytes,
     json_from_bytes,
     json_to_bytes,
+    read_only_error,
     unreadable_error,
     unwritable_error,
 )
@@ -35,6 +36,7 @@ class Store(RunTable, IndexTable):
     def __init__(self, root: Path, *, read_only: bool) -> None:
         """For `open` and `existing`, which check what is there."""
         self.root = root
+        self._read_only = read_only
         self._objects = Objects(root / "objects", read_only=read_only)
         self._database = Database(root / "store.db", read_only=read_only)
 
@@ -89,6 +91,8 @@ class Store(RunTable, IndexTable):
 
     def lock(self) -> AbstractContextManager[None]:
         """Held by the one process that works in the store. Raises RunError at once where another holds it."""
+        if self._read_only:
+            raise read_only_error(self.root)
         return exclusive(self.root / "store.lock")
 
     def put_arrays(self, arrays: "Mapping[str, np.ndarray]") -> str:

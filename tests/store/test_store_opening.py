@@ -145,6 +145,7 @@ def test_reading_changes_no_file(tmp_path):
         assert reader.runs() == []
         for write in (
             lambda: reader.put_json([3]),
+            reader.lock,
             lambda: reader.remember("b", name, "fit"),
             lambda: reader.begin_run("a", "n", "p", "s", "f"),
         ):

@@ -1,0 +1,40 @@
+"""The folder of a finished run: its files, and the record about them."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from surrogateshap.store.atomic import atomic_write_bytes, make_folder
+from surrogateshap.store.objects import unwritable_error
+
+RECORD = "record.json"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+def write_run_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Puts `files` (plain name -> content) into `folder`, each whole or not at all, and the record last.
+
+    So a folder that has a record has all the files that the record is about, and a killed write may be repeated. Files
+    that are there with the same content are left alone. Raises RunError where the disk refuses, ValueError on a name
+    that is no plain file name.
+    """
+    for name in files:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no plain file name")
+    try:
+        make_folder(folder)
+        changed = {name: data for name, data in files.items() if not _holds(folder / name, data)}
+        if changed and RECORD in files:
+            (folder / RECORD).unlink(missing_ok=True)
+            changed[RECORD] = files[RECORD]
+        for name in sorted(changed, key=lambda name: (name == RECORD, name)):
+            atomic_write_bytes(folder / name, changed[name])
+    except OSError as error:
+        raise unwritable_error(folder, error) from error
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except FileNotFoundError:
+        return False
