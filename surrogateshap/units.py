@@ -14,9 +14,9 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; `unknown` for what is no length of time."""
-    if not math.isfinite(seconds) or seconds < 0:
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; `unknown` for None and what is no length of time."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "unknown"
     if seconds < 9.95:
         return f"{seconds:.1f} s"

@@ -20,9 +20,10 @@ from surrogateshap.units import duration, on_one_scale, plural, significant, siz
         (float("inf"), "unknown"),
         (float("nan"), "unknown"),
         (-1, "unknown"),
+        (None, "unknown"),
     ],
 )
-def test_duration(seconds: float, text: str) -> None:
+def test_duration(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 

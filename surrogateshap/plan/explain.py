@@ -110,7 +110,7 @@ def _cost(cost: Cost) -> list[str]:
         [
             ("images", count(cost.images)),
             ("denoising steps", count(cost.denoising_steps)),
-            ("time", f"about {duration(cost.seconds)}"),
+            ("time", "unknown" if cost.seconds is None else f"about {duration(cost.seconds)}"),
             ("memory", size(cost.memory_bytes)),
             ("disk", size(cost.disk_bytes)),
         ],
@@ -176,7 +176,8 @@ def _columns(rows: Sequence[Sequence[str]], limits: Sequence[int], right: Iterab
 def _wrapped(text: str, indent: int, first: int = 2) -> list[str]:
     """`text` over several lines: the first indented by `first`, the others by `indent`."""
     room = WIDTH - max(first, indent)
-    lines, line = [], ""
+    line = ""
+    lines: list[str] = []
     for word in (piece for whole in text.split() for piece in chop_cells(whole, room)):
         margin = " " * (indent if lines else first)
         if line and cell_len(margin) + cell_len(line) + 1 + cell_len(word) > WIDTH:
