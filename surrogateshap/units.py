@@ -1,7 +1,9 @@
-"""Numbers as people read them: durations, sizes, counts, and columns of figures on one scale."""
+"""Numbers and names as people read them: durations, sizes, counts, lists, and columns of figures on one scale."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from surrogateshap.text import harmless
 
 
 def count(number: int) -> str:
@@ -12,6 +14,12 @@ def count(number: int) -> str:
 def plural(number: int, word: str) -> str:
     """`1 image`, `12,900 images`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """`a, b, c and 5 others`, harmlessly."""
+    shown = ", ".join(harmless(name, 60) for name in names[:most])
+    return f"{shown} and {plural(len(names) - most, 'other')}" if len(names) > most else shown
 
 
 def duration(seconds: float | None) -> str:

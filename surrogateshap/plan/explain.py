@@ -7,7 +7,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 from surrogateshap.plan.model import Cost, Plan, Stage, StageKind
 from surrogateshap.text import harmless
-from surrogateshap.units import count, duration, plural, size
+from surrogateshap.units import count, duration, listed, plural, size
 
 WIDTH = 100
 _MARKERS = {"new": "+", "partial": "~", "cached": "="}
@@ -136,12 +136,6 @@ def _warnings(plan: Plan) -> list[str]:
         prefix = f"by {harmless(game.info.grouping)}, can't be told apart by the {harmless(game.info.proxy)} proxy: "
         messages += [prefix + listed(names) for names in game.indistinguishable]
     return [line for message in dict.fromkeys(messages) for line in _wrapped(f"! {message}", indent=4)]
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """`a, b, c and 5 others`, harmlessly."""
-    shown = ", ".join(harmless(name, 60) for name in names[:most])
-    return f"{shown} and {plural(len(names) - most, 'other')}" if len(names) > most else shown
 
 
 def _closing(plan: Plan) -> str:
