@@ -1,7 +1,9 @@
-"""Numbers as people read them: durations, sizes, counts, and columns of figures on one scale."""
+"""Numbers and names as people read them: durations, sizes, counts, lists, and columns of figures on one scale."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from surrogateshap.text import harmless
 
 
 def count(number: int) -> str:
@@ -14,9 +16,15 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; `unknown` for what is no length of time."""
-    if not math.isfinite(seconds) or seconds < 0:
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """`a, b, c and 5 others`, harmlessly."""
+    shown = ", ".join(harmless(name, 60) for name in names[:most])
+    return f"{shown} and {plural(len(names) - most, 'other')}" if len(names) > most else shown
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; `unknown` for None and what is no length of time."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "unknown"
     if seconds < 9.95:
         return f"{seconds:.1f} s"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogateshap.units import duration, on_one_scale, plural, significant, size
+from surrogateshap.units import duration, listed, on_one_scale, plural, significant, size
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,10 @@ from surrogateshap.units import duration, on_one_scale, plural, significant, siz
         (float("inf"), "unknown"),
         (float("nan"), "unknown"),
         (-1, "unknown"),
+        (None, "unknown"),
     ],
 )
-def test_duration(seconds: float, text: str) -> None:
+def test_duration(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
@@ -61,3 +62,10 @@ def test_columns_share_a_scale(numbers: list[float], shown: list[str]) -> None:
 def test_the_largest_number_keeps_four_significant_digits(number: float) -> None:
     shown = float(format(number, on_one_scale([number, 0.0])))
     assert abs(shown - number) <= 0.5001e-3 * number
+
+
+def test_long_sets_are_cut() -> None:
+    names = [f"c{i}" for i in range(20)]
+    assert listed(names, 3) == "c0, c1, c2 and 17 others"
+    assert listed(names[:4], 3) == "c0, c1, c2 and 1 other"
+    assert listed(names[:3], 3) == "c0, c1, c2"

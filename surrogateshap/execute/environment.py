@@ -1,11 +1,10 @@
 """What computed the results: versions of what matters, and where the images were made."""
 
-import json
 import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
+from surrogateshap.record.statement import Device
 from surrogateshap.store import Store
 
 _PACKAGES = (
@@ -34,11 +33,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(store: Store, objects: Iterable[str]) -> list[dict[str, Any]]:
-    """The distinct devices, number formats and thread counts that images were made with."""
+def devices(store: Store, objects: Iterable[str]) -> tuple[Device, ...]:
+    """The distinct devices, number formats and thread counts that objects of images were made with."""
     found = set()
-    for name in sorted(set(objects)):
+    for name in set(objects):
         arrays = store.get_arrays(name)
-        if arrays is not None and "provenance" in arrays:
+        if arrays is not None:
             found.add(arrays["provenance"].tobytes())
-    return [json.loads(text) for text in sorted(found)]
+    return tuple(Device.model_validate_json(text) for text in sorted(found))

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from surrogateshap.execute.environment import provenance, versions
+from surrogateshap.execute.environment import devices, versions
 from surrogateshap.execute.fit import Values
 from surrogateshap.plan.build import build_plan
 from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.model import Plan
+from surrogateshap.record.folder import RECORD, write_run_folder
 from surrogateshap.record.results import Results
-from surrogateshap.record.statement import build_statement, statement_bytes, write_run_folder
+from surrogateshap.record.statement import Environment, build_statement, statement_bytes
 from surrogateshap.store import Store
 
 
@@ -29,7 +31,7 @@ def write_record(
     found: Mapping[str, tuple[str, int]],
 ) -> None:
     """Writes the folder, then marks the run as done. The same inputs give the same bytes: no time is in them."""
-    plan = build_plan(compiled, None)
+    plan = without_paths(build_plan(compiled, None))
     files = {
         "spec.toml": compiled.loaded.text.encode(),
         "plan.json": plan.model_dump_json(indent=1).encode(),
@@ -37,11 +39,20 @@ def write_record(
         **coalition_tables(values),
     }
     objects = (found[key][0] for pool in compiled.pools for key in pool.keys)
-    environment = {"versions": versions(), "made": provenance(store, objects)}
+    environment = Environment(
+        versions=versions(), devices=devices(store, objects), batch_size=compiled.loaded.spec.execution.batch_size
+    )
     record = statement_bytes(build_statement(results=results, plan=plan, subjects=files, environment=environment))
-    write_run_folder(run_folder(store, results.run), {**files, "record.json": record})
+    write_run_folder(run_folder(store, results.run), {**files, RECORD: record})
     results_object = store.put_json(results.model_dump(mode="json"))
     store.finish_run(results.run, results_object, store.put_bytes(record, "json"))
+
+
+def without_paths(plan: Plan) -> Plan:
+    """The plan with the spec named by its file alone: where it lay on someone's disk is nobody's business."""
+    name = Path(plan.spec_file).name
+    inputs = tuple(file.model_copy(update={"name": name}) if file.role == "spec" else file for file in plan.inputs)
+    return plan.model_copy(update={"spec_file": name, "inputs": inputs})
 
 
 def coalition_tables(values: Iterable[tuple[GameDesign, Values]]) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 from surrogateshap.plan.model import Cost, Plan, Stage, StageKind
 from surrogateshap.text import harmless
-from surrogateshap.units import count, duration, plural, size
+from surrogateshap.units import count, duration, listed, plural, size
 
 WIDTH = 100
 _MARKERS = {"new": "+", "partial": "~", "cached": "="}
@@ -111,10 +111,7 @@ def _cost(cost: Cost) -> list[str]:
         [
             ("images", count(cost.images)),
             ("denoising steps", count(cost.denoising_steps)),
-            (
-                "time",
-                "unknown until a run has measured it" if cost.seconds is None else f"about {duration(cost.seconds)}",
-            ),
+            ("time", time),
             ("memory", size(cost.memory_bytes)),
             ("disk", size(cost.disk_bytes)),
         ],
@@ -137,12 +134,6 @@ def _instead(plan: Plan) -> list[str]:
 def _warnings(plan: Plan) -> list[str]:
     messages = [harmless(warning, 1000) for warning in plan.warnings]
     return [line for message in messages for line in _wrapped(f"! {message}", indent=4)]
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """`a, b, c and 5 others`, harmlessly."""
-    shown = ", ".join(harmless(name, 60) for name in names[:most])
-    return f"{shown} and {plural(len(names) - most, 'other')}" if len(names) > most else shown
 
 
 def _closing(plan: Plan) -> str:
@@ -177,7 +168,8 @@ def _columns(rows: Sequence[Sequence[str]], limits: Sequence[int], right: Iterab
 def _wrapped(text: str, indent: int, first: int = 2) -> list[str]:
     """`text` over several lines: the first indented by `first`, the others by `indent`."""
     room = WIDTH - max(first, indent)
-    lines, line = [], ""
+    line = ""
+    lines: list[str] = []
     for word in (piece for whole in text.split() for piece in chop_cells(whole, room)):
         margin = " " * (indent if lines else first)
         if line and cell_len(margin) + cell_len(line) + 1 + cell_len(word) > WIDTH:

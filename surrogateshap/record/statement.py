@@ -48,15 +48,22 @@ class Input(_Data):
     digest: Sha256
 
 
+class Device(_Data):
+    """Where images of the pool were made."""
+
+    device: str
+    dtype: str
+    threads: int
+    """CPU threads."""
+
+
 class Environment(_Data):
     """What it was computed with; may move the last digits."""
 
     versions: dict[str, str]
     """Of surrogateshap, Python and the packages that compute."""
-    device: str
-    dtype: str
-    threads: int | None
-    """CPU threads; None where the library chose."""
+    devices: tuple[Device, ...]
+    """More than one where a pool was filled on several."""
     batch_size: int
 
 
@@ -110,11 +117,11 @@ class Statement(_Data):
 
 
 def build_statement(
-    *, results: Results, plan: Plan, subjects: Mapping[str, bytes], environment: Mapping[str, Any]
+    *, results: Results, plan: Plan, subjects: Mapping[str, bytes], environment: Environment
 ) -> dict[str, Any]:
     """The record, as JSON data, of a run with these `subjects` (plain file name -> content).
 
-    `environment` holds the fields of `Environment`. Raises pydantic's ValidationError where one is missing or unknown.
+    Raises pydantic's ValidationError where a name or a number is not what a record can hold.
     """
     statement = Statement(
         subject=tuple(
@@ -128,7 +135,7 @@ def build_statement(
             inputs=inputs_of(plan),
             spec=plan.spec,
             seeds={"spec": plan.spec["seed"]},
-            environment=Environment(**environment),
+            environment=environment,
             games=summaries_of(results),
             fidelity=results.fidelity,
             limits=limits_of(results),

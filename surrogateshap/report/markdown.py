@@ -2,12 +2,11 @@
 
 import re
 
-from surrogateshap.plan.explain import listed
 from surrogateshap.record.results import ContributorResult, GameResult, Results
 from surrogateshap.report.select import label
 from surrogateshap.report.words import basis, share
 from surrogateshap.text import harmless
-from surrogateshap.units import on_one_scale
+from surrogateshap.units import listed, on_one_scale
 
 _SPECIAL = re.compile(r"[\\`*_\[\]{}()#|~$@:!]")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})

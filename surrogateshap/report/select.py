@@ -1,7 +1,6 @@
 """Which part of the results is shown, in every format alike."""
 
 from surrogateshap.errors import SurrogateShapError
-from surrogateshap.events import GameInfo
 from surrogateshap.record.results import GameResult, Results
 from surrogateshap.text import harmless
 
@@ -12,7 +11,7 @@ class UnknownGameError(SurrogateShapError):
 
 def label(game: GameResult) -> str:
     """`grouping / utility / proxy`, harmlessly."""
-    return harmless(str(GameInfo(grouping=game.grouping, utility=game.utility, proxy=game.proxy)))
+    return harmless(f"{game.grouping} / {game.utility} / {game.proxy}")
 
 
 def select(results: Results, *, game: str | None = None, top: int | None = None) -> Results:

@@ -4,12 +4,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from surrogateshap.plan.explain import listed
 from surrogateshap.record.results import ContributorResult, GameResult, Results
 from surrogateshap.report.select import label, select
 from surrogateshap.report.words import basis, share
 from surrogateshap.text import harmless
-from surrogateshap.units import on_one_scale, plural
+from surrogateshap.units import listed, on_one_scale, plural
 
 BAR = 14
 """Columns of the bar that draws value and interval."""

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from surrogateshap.plan.explain import explain, listed
+from surrogateshap.plan.explain import explain
 from surrogateshap.plan.model import Plan
 from tests.samples import golden, hostile_plan, peaceful_plan
 
@@ -42,8 +42,10 @@ def test_an_empty_plan_is_text_too() -> None:
     assert text.endswith("Nothing to do: all stages are cached.\n")
 
 
-def test_long_sets_are_cut() -> None:
-    names = [f"c{i}" for i in range(20)]
-    assert listed(names, 3) == "c0, c1, c2 and 17 others"
-    assert listed(names[:4], 3) == "c0, c1, c2 and 1 other"
-    assert listed(names[:3], 3) == "c0, c1, c2"
+def test_times_that_nobody_measured_are_said_to_be_unknown() -> None:
+    plan = peaceful_plan()
+    stages = tuple(stage.model_copy(update={"seconds": None}) for stage in plan.stages)
+    cost = plan.cost.model_copy(update={"seconds": None})
+    lines = explain(plan.model_copy(update={"stages": stages, "cost": cost})).splitlines()
+    assert "  time             unknown" in lines
+    assert sum(line.endswith("  unknown") and line[2] in "+~" for line in lines) == 3

@@ -4,15 +4,14 @@ from typing import Any
 
 from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, InputFile, Plan, PoolPlan, Stage
+from surrogateshap.record.statement import Device, Environment
 from surrogateshap.record.results import ContributorResult, GameResult, Results, SurrogateDiagnostics
 
-ENVIRONMENT: dict[str, Any] = {
-    "versions": {"surrogateshap": "0.1.0", "torch": "2.9.0"},
-    "device": "cpu",
-    "dtype": "float32",
-    "threads": 1,
-    "batch_size": 256,
-}
+ENVIRONMENT = Environment(
+    versions={"surrogateshap": "0.1.0", "torch": "2.9.0"},
+    devices=(Device(device="cpu", dtype="float32", threads=1),),
+    batch_size=256,
+)
 
 
 def contributor(name: str, value: float, rank: int) -> ContributorResult:

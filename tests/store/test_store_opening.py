@@ -107,7 +107,7 @@ def test_folder_that_cannot_be_written(public):
 def test_store_in_a_read_only_folder_is_read(public):
     root = public / "store"
     with Store.open(root) as store:
-        store.begin_run("a", "n", "p", "s", "f")
+        store.begin_run("a", "n", "p", "s", "f", "d")
         store.record_event("a", Warned(message="seen"))
         store.remember("k", store.put_json("kept"), "fit")
     before = content(root)
@@ -147,7 +147,7 @@ def test_reading_changes_no_file(tmp_path):
             lambda: reader.put_json([3]),
             reader.lock,
             lambda: reader.remember("b", name, "fit"),
-            lambda: reader.begin_run("a", "n", "p", "s", "f"),
+            lambda: reader.begin_run("a", "n", "p", "s", "f", "d"),
         ):
             with pytest.raises(RunError, match="opened for reading only"):
                 write()
@@ -161,7 +161,7 @@ def test_reader_follows_a_writer_that_comes_later(tmp_path):
         assert reader.runs() == []
         for number in range(3):
             with Store.open(tmp_path) as writer:
-                writer.begin_run(f"{number}", "n", "p", "s", "f")
+                writer.begin_run(f"{number}", "n", "p", "s", "f", "d")
                 assert len(reader.runs()) == number + 1
                 writer.record_event("a", Warned(message="m"))
                 assert len(reader.events("a")) == number + 1
@@ -171,7 +171,7 @@ def test_reader_follows_a_writer_that_comes_later(tmp_path):
 def test_reader_sees_what_a_killed_writer_kept(tmp_path):
     code = (
         "import os, signal, sys; from pathlib import Path; from surrogateshap.store import Store;"
-        "store = Store.open(Path(sys.argv[1])); store.begin_run('a', 'n', 'p', 's', 'f');"
+        "store = Store.open(Path(sys.argv[1])); store.begin_run('a', 'n', 'p', 's', 'f', 'd');"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
@@ -207,7 +207,7 @@ def test_import_is_light():
 
 def test_fork_leaves_the_parent_its_connection(tmp_path):
     with Store.open(tmp_path) as store:
-        store.begin_run("a", "n", "p", "s", "f")
+        store.begin_run("a", "n", "p", "s", "f", "d")
         child = os.fork()
         if not child:
             store.set_status("a", "done")

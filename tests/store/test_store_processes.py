@@ -166,7 +166,7 @@ def test_path_is_taken_as_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     odd = Path("a b#c?d%20é")
     with Store.open(odd) as store:
-        store.begin_run("a", "n", "p", "s", "f")
+        store.begin_run("a", "n", "p", "s", "f", "d")
     with Store.existing(odd) as reader:
         assert len(reader.runs()) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == [odd.name]

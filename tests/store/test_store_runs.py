@@ -32,7 +32,7 @@ def clock(monkeypatch):
 
 
 def begin(store: Store, run: str, spec: str = "spec-1", file: str = "a.toml") -> None:
-    store.begin_run(run, "digits", f"plan-of-{run}", spec, file)
+    store.begin_run(run, "digits", f"plan-of-{run}", spec, file, "digest-of-plan")
 
 
 def test_a_run_from_beginning_to_end(store, clock, monkeypatch):

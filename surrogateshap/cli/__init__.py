@@ -1,0 +1,5 @@
+"""The command line. stdout is data, stderr is narration."""
+
+from surrogateshap.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,92 @@
+"""`surrogateshap apply`."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from surrogateshap.cli.options import allow_option, command_line, store_option, target_argument
+from surrogateshap.errors import InterruptedRun
+
+STOPPING = "Stopping after the current batch; press again to stop at once."
+
+
+@click.command("apply")
+@target_argument
+@click.option("--yes", is_flag=True, help="Don't ask; nothing is asked either where nobody could answer.")
+@click.option(
+    "--display",
+    "kind",
+    type=click.Choice(["rich", "plain", "json", "none"]),
+    help="Progress as bars, as lines, as JSON lines of events on stdout (in place of the table), or not at all.  "
+    "[default: rich in a terminal, plain elsewhere]",
+)
+@store_option
+@allow_option
+def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow_paths: tuple[Path, ...]) -> int:
+    """Run a spec or a saved plan, or go on with what was interrupted.
+
+    The plan and the progress are told on stderr; the ranking is printed on stdout. Ctrl-C stops after the current
+    batch, a second one at once; what was finished is kept.
+    """
+    from surrogateshap import api
+    from surrogateshap.cli.display import make_display
+    from surrogateshap.cli.show import print_table
+
+    plan = api.plan(target, store=store, allow_paths=allow_paths)
+    asking = plan.pending and not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if asking or kind != "none":
+        click.echo(api.explain(plan), err=True)
+    if asking and not click.confirm("Apply this plan?", err=True):
+        click.echo("Nothing was applied.", err=True)
+        return 1
+    display = make_display(kind or _default_kind())
+    try:
+        with display, stopping(display.say) as stop:
+            results = api.apply(target, store=store, allow_paths=allow_paths, emit=display.emit, stop=stop)
+    except (InterruptedRun, KeyboardInterrupt):
+        again = command_line("apply", target, store, allow_paths)
+        click.echo(f"Interrupted: what was finished is kept. Go on with: {again}", err=True)
+        return InterruptedRun.exit_code
+    if display.failure is not None:
+        click.echo(f"The progress could not be shown to its end ({type(display.failure).__name__}).", err=True)
+    if kind != "json":
+        print_table(results)
+    return 0
+
+
+@contextmanager
+def stopping(say: Callable[[str], None]) -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second raises KeyboardInterrupt, the third kills.
+
+    Ignored signals stay ignored. Outside the main thread, where no handler can be set, the event is never set.
+    """
+    stop = threading.Event()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        stop.set()
+        # A handler may have interrupted a write to stderr, so another thread says it.
+        threading.Thread(target=say, args=(STOPPING,), daemon=True).start()
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _default_kind() -> str:
+    return "rich" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "plain"

@@ -1,0 +1,34 @@
+"""Options that several commands share, each declared once."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from surrogateshap.text import harmless
+
+store_option = click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="SURROGATESHAP_STORE",
+    show_envvar=True,
+    help="Folder that keeps results.  [default: .surrogateshap beside the spec]",
+)
+allow_option = click.option(
+    "--allow-path",
+    "allow_paths",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Let specs name files in this folder too, not in their own alone. May be repeated.",
+)
+target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
+
+
+def command_line(command: str, target: str | Path, store: Path | None, allow_paths: Sequence[Path] = ()) -> str:
+    """A command to go on with, ready to be pasted into a shell."""
+    words = ["surrogateshap", command, str(target)]
+    words += ["--store", str(store)] if store is not None else []
+    for folder in allow_paths:
+        words += ["--allow-path", str(folder)]
+    return shlex.join(harmless(word, 4096) for word in words)

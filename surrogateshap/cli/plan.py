@@ -1,0 +1,37 @@
+"""`surrogateshap plan`."""
+
+from pathlib import Path
+
+import click
+
+from surrogateshap.cli.options import allow_option, command_line, store_option, target_argument
+
+
+@click.command("plan")
+@target_argument
+@click.option("-o", "--out", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path), help="Save it for apply.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where work is pending, with 0 where none is.")
+@store_option
+@allow_option
+def command(
+    target: Path,
+    out: Path | None,
+    as_json: bool,
+    detailed_exitcode: bool,
+    store: Path | None,
+    allow_paths: tuple[Path, ...],
+) -> int:
+    """Show what would run, why, and at which cost.
+
+    Nothing is run and nothing is written, but for PLAN.
+    """
+    from surrogateshap import api
+    from surrogateshap.report import json_text
+
+    plan = api.plan(target, store=store, allow_paths=allow_paths)
+    click.echo(json_text(plan) if as_json else api.explain(plan).rstrip("\n"))
+    if out is not None:
+        api.save_plan(plan, out)
+        click.echo(f"Saved. Apply it with: {command_line('apply', out, store, allow_paths)}", err=True)
+    return 2 if detailed_exitcode and plan.pending else 0

@@ -1,0 +1,155 @@
+"""Stands in for `surrogateshap.api`, so that the commands are tested alone; run as a script, it is the command line.
+
+A run of it emits a stage's progress until it is stopped, or to its end where FAKE_STEPS says how many steps there are.
+"""
+
+import os
+import signal
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+from surrogateshap.errors import InterruptedRun, Problem, SpecError
+from surrogateshap.events import (
+    Event,
+    GameInfo,
+    RankedContributor,
+    RankingUpdated,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    StageFinished,
+    StageInfo,
+    StageProgress,
+    StageStarted,
+    Warned,
+)
+
+EVENTS: tuple[Event, ...] = (
+    RunStarted(
+        run="r-1",
+        name="r",
+        resumed=False,
+        stages=(
+            StageInfo(id="a", title="Generate [red]\x1b[2J[/]", unit="images", total=1000, cached=200),
+            StageInfo(id="b", title="Encode", unit="images", total=1000, cached=1000),
+            StageInfo(id="c", title="Nothing to evaluate", unit="coalitions", total=0, cached=0),
+        ),
+        games=(GameInfo(grouping="g", utility="u", proxy="p"),),
+    ),
+    Warned(message="[bold]careful\x1b[2J[/]\nnow"),
+    StageStarted(stage="a"),
+    StageProgress(stage="a", done=210, total=1000, rate=13.25),
+    StageProgress(stage="a", done=900, total=1000, rate=13.25),
+    StageFinished(stage="a", seconds=61.0, cached=False),
+    StageFinished(stage="b", seconds=0.0, cached=True),
+    StageProgress(stage="nowhere", done=1, total=2),
+    RankingUpdated(
+        game=GameInfo(grouping="g", utility="u", proxy="p"),
+        contributors=(RankedContributor(name="\u202ex\x1b", value=1.0, low=0.0, high=2.0, rank=1),),
+        provisional=True,
+        images=10,
+    ),
+    RunFinished(run="r-1", seconds=62.0, cached=False),
+)
+
+
+def make() -> Any:
+    """The module; `calls` holds what it was asked."""
+    from tests.samples import peaceful_plan, peaceful_results
+
+    api = types.ModuleType("surrogateshap.api")
+    calls: list[tuple[Any, ...]] = []
+
+    def validate(spec: Path, *, allow_paths: Any = ()) -> object:
+        calls.append(("validate", spec, tuple(allow_paths)))
+        if "bad" in spec.name:
+            raise SpecError(
+                [
+                    Problem(str(spec), 3, "sampling.stepz", "no such key \x1b[2J", "Did you mean `steps`?"),
+                    Problem(str(spec), 0, "", "no [model]"),
+                ]
+            )
+        return object()
+
+    def plan(target: Path, *, store: Any = None, allow_paths: Any = ()) -> object:
+        calls.append(("plan", target, store, tuple(allow_paths)))
+        return peaceful_plan(cached="cached" in target.name)
+
+    def save_plan(made: Any, out: Path) -> None:
+        out.write_text(made.model_dump_json())
+
+    def explain(made: Any) -> str:
+        from surrogateshap.plan.explain import explain as text
+
+        return text(made)
+
+    def apply(target: Path, *, store: Any = None, allow_paths: Any = (), emit: Any, stop: Any) -> object:
+        calls.append(("apply", target, store, tuple(allow_paths)))
+        for event in EVENTS:
+            emit(event)
+        return peaceful_results()
+
+    def show(target: str, *, store: Any = None) -> object:
+        calls.append(("show", target, store))
+        return peaceful_results()
+
+    def verify(record: Path) -> object:
+        from pydantic import BaseModel
+
+        class Check(BaseModel):
+            name: str
+            holds: bool
+            detail: str
+
+        class Report(BaseModel):
+            holds: bool
+            checks: tuple[Check, ...]
+
+        holds = "bad" not in record.name
+        checks = (
+            Check(name="spec", holds=True, detail=""),
+            Check(name="results", holds=holds, detail="" if holds else "a\x1b[2J\nb"),
+        )
+        return Report(holds=holds, checks=checks)
+
+    def schema() -> object:
+        return {"type": "object", "title": "Zoë"}
+
+    def template() -> str:
+        return "spec_version = 1\n"
+
+    for function in (validate, plan, save_plan, explain, apply, show, verify, schema, template):
+        setattr(api, function.__name__, function)
+    api.calls = calls  # type: ignore[attr-defined]
+    return api
+
+
+def _endless(target: Path, *, store: Any = None, allow_paths: Any = (), emit: Any, stop: Any) -> object:
+    """A run whose batches are short where the target says so, and otherwise longer than a test waits."""
+    emit(EVENTS[0])
+    emit(StageStarted(stage="a"))
+    Path(os.environ["FAKE_READY"]).touch()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.02)
+        if "patient" in target.name and stop.is_set():
+            emit(RunInterrupted(run="r-1"))
+            raise InterruptedRun("stopped")
+    raise TimeoutError("nobody stopped the run")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have it ignored
+    fake = make()
+    if os.environ.get("FAKE_READY"):
+        fake.apply = _endless
+    sys.modules["surrogateshap.api"] = fake
+    from surrogateshap.cli import main
+
+    code = main()
+    if os.environ.get("FAKE_MODULES"):
+        Path(os.environ["FAKE_MODULES"]).write_text("\n".join(sys.modules))
+    sys.exit(code)
