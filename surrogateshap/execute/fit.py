@@ -102,7 +102,7 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
                 rank=int(ranks[i]),
                 rank_low=int(sure.rank_low[i]),
                 rank_high=int(sure.rank_high[i]),
-                share=float(fit.values[i] / gain) if gain != 0 else None,
+                share=float(fit.values[i] / gain) if abs(gain) >= np.abs(fit.values).max() > 0 else None,
             )
             for i in order
         ),

@@ -29,7 +29,7 @@ class ContributorResult(_Data):
     rank_high: int
     """Interval for the rank, at the same level."""
     share: float | None
-    """The value over v(N) − v(∅); None where that difference is zero."""
+    """The value over v(N) − v(∅); None where that is smaller than some value alone: gains and losses cancel then."""
 
 
 class SurrogateDiagnostics(_Data):

@@ -61,10 +61,12 @@ def test_rates(store):
     store.add_rate("generate", "model-a", "cpu", 100, 50.0)
     store.add_rate("generate", "model-a", "cpu", 300, 50.0)
     store.add_rate("generate", "model-b", "cpu", 10, 20.0)
-    store.add_rate("generate", "model-a", "cuda", 1000, 1.0)
     store.add_rate("encode", "model-a", "cpu", 7, 1.0)
-    assert store.rates("generate", "cpu") == {"model-a": 6.0, "model-b": 0.5}
-    assert store.rates("generate", "mps") == {}
+    assert store.latest_rate("generate", "model-a") == ("cpu", 6.0)
+    assert store.latest_rate("generate", "model-b") == ("cpu", 0.5)
+    assert store.latest_rate("encode", "model-b") is None
+    store.add_rate("generate", "model-a", "cuda", 1000, 1.0)
+    assert store.latest_rate("generate", "model-a") == ("cuda", 1000.0)
     for units, seconds in ((0, 1.0), (1, 0.0), (1, float("nan"))):
         with pytest.raises(ValueError, match="positive"):
             store.add_rate("generate", "model-a", "cpu", units, seconds)
