@@ -7,7 +7,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 from surrogateshap.plan.model import Cost, Plan, Stage, StageKind
 from surrogateshap.text import harmless
-from surrogateshap.units import count, duration, listed, plural, size
+from surrogateshap.units import count, duration, plural, size
 
 WIDTH = 100
 _MARKERS = {"new": "+", "partial": "~", "cached": "="}

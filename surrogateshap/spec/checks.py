@@ -40,7 +40,7 @@ def _duplicates(spec: Spec) -> Iterator[Fault]:
 def _encoders(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
     if any(path[:1] == ("encoder",) and path[-1] in ("encoder", "name") for path in broken):
         return
-    names = [encoder.name for encoder in spec.encoder]
+    names = list(dict.fromkeys(encoder.name for encoder in spec.encoder))
     if not names:
         remedy = 'add `[[encoder]]` with name = "digits", source = "example:digits/classifier"'
         yield Fault(("utility", 0), "needs an encoder, and the spec has none", remedy)

@@ -68,7 +68,7 @@ def example_line(key: str, info: FieldInfo) -> str:
 
 @cache
 def adapter(member: Member) -> TypeAdapter[Any]:
-    """Pydantic's own check of a plain value."""
+    """What pydantic itself says of a plain value."""
     constrained: Any = Annotated[member.type, *member.constraints] if member.constraints else member.type
     return TypeAdapter(constrained, config=_STRICT)
 
@@ -95,5 +95,5 @@ def unknown_key_remedy(key: str, known: list[str], guess: str | None, path: KeyP
         return f"{wording.named(key)} belongs {homes[key][0]}"
     if guess:
         return f"did you mean `{guess}`?"
-    there = wording.nearest(key, [each for each, places in homes.items() if len(places) == 1])
+    there = wording.nearest(key, [each for each, places in homes.items() if len(places) == 1], 0.8)
     return f"did you mean `{there}`, {homes[there][0]}?" if there else f"known keys: {wording.listed(known)}"

@@ -224,8 +224,10 @@ class EmptySection(Section):
 
     @model_validator(mode="after")
     def _value_where_needed(self) -> "EmptySection":
-        if (self.kind == "value") != (self.value is not None):
-            raise ValueError('`value` belongs to `kind = "value"`, and is needed there')
+        if self.kind == "value" and self.value is None:
+            raise ValueError('`kind` is "value", and no `value` is given')
+        if self.kind != "value" and self.value is not None:
+            raise ValueError('`value` counts only where `kind` is "value"')
         return self
 
 

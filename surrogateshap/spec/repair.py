@@ -139,11 +139,12 @@ class _Walk:
         try:
             model.model_validate(_frozen(kept))
         except ValidationError as error:
-            if any(each[:-1] == path for each in self.broken):
-                return _UNFIT  # what is broken has been told, and may be all that is wrong
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            key = next((part for part in message.split("`")[1::2] if part in kept), None)
-            return self.fault((*path, key) if key else path, message, "change one of them")
+            keys = message.split("`")[1::2]
+            if any((*path, key) in self.broken for key in keys):
+                return _UNFIT  # what is broken has been told, and may be all that is wrong
+            key = next((each for each in keys if each in kept), None)
+            return self.fault((*path, key) if key else path, message, "add or remove one of them")
         return kept
 
     def missing(self, key: str, info: FieldInfo, path: KeyPath) -> None:
@@ -221,7 +222,9 @@ class _Walk:
             message = f"expected a table, got {wording.got(value)}"
             return self.fault(path, message, f"write `[{name}]` on a line of its own")
         message = f"expected {expected(members)}, got {wording.got(value)}"
-        if isinstance(value, str) and wording.numeric(value):
+        if isinstance(value, float) and value.is_integer() and any(member.type is int for member in members):
+            return self.fault(path, message, f"write {value:.0f}, without a decimal point")
+        if isinstance(value, str) and wording.numeric(value) and any(member.type in (int, float) for member in members):
             return self.fault(path, message, f"write {value}, without quotes")
         return self.fault(path, message, f"write, for example, {example}" if example else f"write {expected(members)}")
 

@@ -16,7 +16,7 @@ from surrogateshap.text import harmless
 _TECHNICAL = 10**6
 """Bounds from here on only keep numbers within what computers count with; told only to those who exceed them."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NAME_REMEDY = "lower case letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit"
+_NAME_REMEDY = "use lower case letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit"
 
 
 def dotted(path: KeyPath) -> str:
@@ -55,11 +55,11 @@ def toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], alike: float = 0.6) -> str | None:
     """The known word that `word` most likely stands for."""
     if len(word) > 64:
         return None
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), list(known), n=1)
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), list(known), n=1, cutoff=alike)
     return found[0] if found else None
 
 
@@ -113,7 +113,7 @@ def out_of_bounds(value: Any, metadata: Sequence[Any]) -> tuple[str, str]:
             if constraint.pattern is not None:
                 return f"{quoted(value)} can't be a name", _NAME_REMEDY
             if value == "":
-                return "must not be empty", "write a text, or remove the key"
+                return "must not be empty", "write a text"
             return f"is longer than {constraint.max_length} characters", "shorten it"
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return f"must be finite, got {value}", "write a number"

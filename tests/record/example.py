@@ -4,8 +4,8 @@ from typing import Any
 
 from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, InputFile, Plan, PoolPlan, Stage
-from surrogateshap.record.statement import Device, Environment
 from surrogateshap.record.results import ContributorResult, GameResult, Results, SurrogateDiagnostics
+from surrogateshap.record.statement import Device, Environment
 
 ENVIRONMENT = Environment(
     versions={"surrogateshap": "0.1.0", "torch": "2.9.0"},
