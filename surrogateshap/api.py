@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogateshap.errors import PlanError, Problem, RunError, SpecError
-from surrogateshap.events import Emit, Event
-from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import Results
-from surrogateshap.store import Store
 from surrogateshap.text import digest, harmless
 
 if TYPE_CHECKING:
+    from surrogateshap.events import Emit, Event
+    from surrogateshap.plan.model import Plan
+    from surrogateshap.record.results import Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import Spec
+    from surrogateshap.store import RunRow, Store
+
+# Everything else is imported where it is used: a command that doesn't need a part must not wait for it.
 
 STORE = ".surrogateshap"
 _PLAN_LIMIT = 64 << 20
 
 
-def ignore(_: Event) -> None:
+def ignore(_: "Event") -> None:
     """Watches nothing."""
 
 
@@ -32,15 +34,16 @@ def store_folder(spec: Path, store: Path | None) -> Path:
 
 def validate(spec: Path, *, allow_paths: Sequence[Path] = ()) -> "Spec":
     """Checks a spec and every input that it names. Raises SpecError with all problems."""
-    from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.check import check_spec
 
-    return compile_spec(spec, allow_paths).loaded.spec
+    return check_spec(spec, allow_paths).loaded.spec
 
 
-def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = ()) -> Plan:
+def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = ()) -> "Plan":
     """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan."""
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
     compiled = compile_spec(spec, allow_paths)
@@ -55,7 +58,7 @@ def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path]
     return made
 
 
-def save_plan(made: Plan, out: Path) -> None:
+def save_plan(made: "Plan", out: Path) -> None:
     """Writes a plan for `apply`. Raises PlanError where it can't be written."""
     from surrogateshap.store.atomic import atomic_write_bytes
 
@@ -66,7 +69,7 @@ def save_plan(made: Plan, out: Path) -> None:
         raise PlanError(f"{harmless(str(out))} can't be written: {error.strerror}", "Choose another place.") from error
 
 
-def explain(made: Plan) -> str:
+def explain(made: "Plan") -> str:
     """The plan as text for people."""
     from surrogateshap.plan.explain import explain as text
 
@@ -78,9 +81,9 @@ def apply(
     *,
     store: Path | None = None,
     allow_paths: Sequence[Path] = (),
-    emit: Emit = ignore,
+    emit: "Emit" = ignore,
     stop: threading.Event | None = None,
-) -> Results:
+) -> "Results":
     """Runs a spec or a saved plan, or goes on with what was interrupted.
 
     `emit` is called with each event, from this thread. Setting `stop` ends the run after the current shard with
@@ -89,6 +92,7 @@ def apply(
     from surrogateshap.execute.run import execute
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
     compiled = compile_spec(spec, allow_paths)
@@ -98,8 +102,10 @@ def apply(
         return execute(compiled, opened, emit, stop or threading.Event())
 
 
-def show(target: str, *, store: Path | None = None) -> Results:
+def show(target: str, *, store: Path | None = None) -> "Results":
     """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
+    from surrogateshap.record.results import Results
+
     opened, row = _find_run(target, store)
     with opened:
         document = opened.get_json(row.results) if row.results is not None else None
@@ -109,7 +115,7 @@ def show(target: str, *, store: Path | None = None) -> Results:
         return Results.model_validate(document, strict=False)
 
 
-def follow(target: str, *, store: Path | None = None, after: int = 0) -> tuple[list[tuple[int, Event]], str]:
+def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[list[tuple[int, Event]], str]":
     """Events of a run, also of one that another process works on, later than `after`; and the run's status."""
     opened, row = _find_run(target, store, unfinished=True)
     with opened:
@@ -137,10 +143,12 @@ def template() -> str:
     return text()
 
 
-def _spec_of(target: Path, allow: Sequence[Path]) -> tuple[Path, Plan | None]:
+def _spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
     """The spec that a target stands for, and the saved plan where it is one."""
     if target.suffix != ".json":
         return target, None
+    from surrogateshap.plan.model import Plan
+
     try:
         if target.stat().st_size > _PLAN_LIMIT:
             raise PlanError(f"{harmless(str(target))} is too large for a plan")
@@ -159,7 +167,7 @@ def _spec_of(target: Path, allow: Sequence[Path]) -> tuple[Path, Plan | None]:
         raise PlanError(f"{harmless(str(target))} names a spec elsewhere: {refused.message}", refused.remedy) from None
 
 
-def _refuse_stale(saved: Plan, made: Plan, target: Path) -> None:
+def _refuse_stale(saved: "Plan", made: "Plan", target: Path) -> None:
     """Raises PlanError that names every input that moved since the plan was saved."""
     if saved.plan_id == made.plan_id:
         return
@@ -173,7 +181,9 @@ def _refuse_stale(saved: Plan, made: Plan, target: Path) -> None:
     raise PlanError(f"the plan {harmless(str(target))} is stale; since it was made, this moved:\n{listed}", remedy)
 
 
-def _find_run(target: str, store: Path | None, unfinished: bool = False) -> Any:
+def _find_run(target: str, store: Path | None, unfinished: bool = False) -> "tuple[Store, RunRow]":
+    from surrogateshap.store import Store
+
     path = Path(target)
     if path.is_file():
         return _run_of_file(path, store, unfinished)
@@ -191,7 +201,9 @@ def _find_run(target: str, store: Path | None, unfinished: bool = False) -> Any:
     raise RunError(f"no run `{harmless(target)}` in {searched}", "Name a spec, a run, or the store with --store.")
 
 
-def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> Any:
+def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> "tuple[Store, RunRow]":
+    from surrogateshap.store import Store
+
     spec, saved = _spec_of(path, ())
     opened = Store.existing(store_folder(spec, store))
     remedy = f"Run `surrogateshap apply {harmless(str(path))}` first."

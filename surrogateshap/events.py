@@ -5,13 +5,14 @@ The executor emits these; the store keeps them; the terminal, `--display json` a
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
     coalesces: ClassVar[bool] = False
     at: float = 0.0
     """Seconds since the epoch, set by the store when the event is written."""
@@ -20,7 +21,7 @@ class _Event(BaseModel):
 class StageInfo(BaseModel):
     """One line of the plan, as a watcher needs it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
     id: str
     title: str
     unit: str
@@ -31,7 +32,7 @@ class StageInfo(BaseModel):
 class GameInfo(BaseModel):
     """Names one game: grouping × utility × proxy."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
     grouping: str
     utility: str
     proxy: str
@@ -43,7 +44,7 @@ class GameInfo(BaseModel):
 class RankedContributor(BaseModel):
     """One row of a ranking."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
     name: str
     value: float
     low: float
@@ -147,9 +148,12 @@ Event = Annotated[
 ]
 Emit = Callable[[Event], None]
 
-_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+@cache
+def _adapter() -> TypeAdapter[Event]:
+    return TypeAdapter(Event)
 
 
 def event_from_json(text: str | bytes) -> Event:
     """Reads back what `event.model_dump_json()` wrote. Raises pydantic's ValidationError on anything else."""
-    return _adapter.validate_json(text)
+    return _adapter().validate_json(text)

@@ -9,7 +9,8 @@ from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, mak
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import reference_key
 from surrogateshap.plan.cards import class_index
-from surrogateshap.plan.compile import Compiled, EncoderInput, GameDesign
+from surrogateshap.plan.check import EncoderInput
+from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.pool import Pool
 from surrogateshap.store import Store
 
@@ -56,9 +57,9 @@ class Features:
 
     def _classes(self, encoder: EncoderInput) -> list[int]:
         """The encoder's class of each of the manifest's conditions; -1 where it has none."""
-        card = self._compiled.card
+        card = self._compiled.checked.card
         found = []
-        for condition in self._compiled.manifest.conditions:
+        for condition in self._compiled.checked.manifest.conditions:
             index = card.index(condition)
             known = None if index is None else class_index(card.labels[index], encoder.labels)
             found.append(-1 if known is None else known)

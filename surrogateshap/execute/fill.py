@@ -11,7 +11,8 @@ from surrogateshap.execute.shards import cut
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import reference_key, steps_per_image, unique_keys
-from surrogateshap.plan.compile import Compiled, EncoderInput, GameDesign
+from surrogateshap.plan.check import EncoderInput
+from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.manifest import read_images
 from surrogateshap.plan.pool import Pool
 from surrogateshap.store import Store
@@ -37,7 +38,7 @@ class Filler:
         self._progress.start(generate, sum(key in self.found for key in wanted))
         for name, encoder in encoders.items():
             self._start_encoding(pool, name, encoder, wanted)
-        size = self._compiled.loaded.spec.execution.batch_size
+        size = self._compiled.spec.execution.batch_size
         for shard in cut(pool, size):
             missing = [item for item in shard if item.key not in self.found]
             if not missing:
@@ -107,7 +108,7 @@ class Filler:
     def _encode_reference(self, key: str, game: GameDesign) -> None:
         if game.reference is None:
             return
-        card = self._compiled.card
+        card = self._compiled.checked.card
         path, column = game.reference.path, game.reference.column
         images = [
             decode(data, card.height, card.width, card.channels, f"row {row} of {path.name}")
@@ -120,5 +121,5 @@ class Filler:
     def _keep_rate(self, kind: str, stage: str, per_unit: int) -> None:
         rate = self._progress.rate(stage)
         if rate > 0:
-            subject = f"{kind}:{self._compiled.model_digest}"
+            subject = f"{kind}:{self._compiled.checked.digest('model')}"
             self._store.add_rate(kind, subject, device_name(self._workshop.device), rate * per_unit, 1.0)

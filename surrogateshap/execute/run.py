@@ -47,7 +47,7 @@ def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event)
 class _Attempt:
     def __init__(self, compiled: Compiled, store: Store, emit: Emit, stop: threading.Event) -> None:
         self._compiled, self._store = compiled, store
-        self._spec, self._run = compiled.loaded.spec, compiled.run
+        self._spec, self._run = compiled.spec, compiled.run
         self._plan: Plan = build_plan(compiled, store)
         totals = {stage.id: stage.total for stage in self._plan.stages}
         self._progress = Progress(self._run, store, emit, stop, totals)
@@ -57,7 +57,7 @@ class _Attempt:
         began = time.monotonic()
         row = self._store.run(self._run)
         results = self._finished()
-        loaded, plan = self._compiled.loaded, self._plan
+        loaded, plan = self._compiled.checked.loaded, self._plan
         document = self._store.put_json(build_plan(self._compiled, None).model_dump(mode="json"))
         if results is None:
             self._store.begin_run(self._run, plan.name, plan.plan_id, loaded.digest, loaded.file, document)
@@ -104,7 +104,7 @@ class _Attempt:
 
     def _work(self) -> Results:
         filler = Filler(self._compiled, self._store, Workshop(self._compiled), self._progress)
-        for name in self._compiled.encoders:
+        for name in self._compiled.checked.encoders:
             filler.encode_references(name)
         for pool in self._compiled.pools:
             designs = [game for game in self._compiled.games if game.pool is pool]

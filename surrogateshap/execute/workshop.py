@@ -11,7 +11,8 @@ from surrogateshap.execute.encoders import Encoder, View
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.models import Model, Request
 from surrogateshap.execute.shards import Item, model_condition
-from surrogateshap.plan.compile import Compiled, EncoderInput
+from surrogateshap.plan.check import EncoderInput
+from surrogateshap.plan.compile import Compiled
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ class Workshop:
     def __init__(self, compiled: Compiled) -> None:
         self._compiled = compiled
         self._encoders: dict[str, Encoder] = {}
-        indices = [compiled.card.index(condition) for condition in compiled.manifest.conditions]
+        indices = [compiled.checked.card.index(condition) for condition in compiled.checked.manifest.conditions]
         self._class_of_condition = [-1 if index is None else index for index in indices]
 
     @cached_property
@@ -33,7 +34,7 @@ class Workshop:
 
         from surrogateshap.execute.device import choose_device
 
-        execution = self._compiled.loaded.spec.execution
+        execution = self._compiled.spec.execution
         if execution.threads is not None:
             torch.set_num_threads(execution.threads)
         return choose_device(execution.device)
@@ -43,9 +44,13 @@ class Workshop:
         """The frozen model."""
         from surrogateshap.execute.models.class_conditional import ClassConditionalModel
 
-        spec = self._compiled.loaded.spec
+        spec = self._compiled.spec
         return ClassConditionalModel(
-            self._compiled.model_path, self._compiled.card, spec.sampling, spec.proxy.strength, self.device
+            self._compiled.checked.model_path,
+            self._compiled.checked.card,
+            spec.sampling,
+            spec.proxy.strength,
+            self.device,
         )
 
     def prepare(self, encoder: EncoderInput) -> None:
@@ -61,7 +66,7 @@ class Workshop:
 
         from surrogateshap.execute.device import device_name
 
-        card, manifest = self._compiled.card, self._compiled.manifest
+        card, manifest = self._compiled.checked.card, self._compiled.checked.manifest
         rows = np.array(sorted({item.row for item in items if item.row >= 0}), np.int64)
         sources = {
             row: decode(data, card.height, card.width, card.channels, f"row {row} of {manifest.path.name}")
@@ -78,7 +83,7 @@ class Workshop:
     def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
         """What an encoder says of images (N, H, W, C) uint8, in batches."""
         self.prepare(encoder)
-        size = self._compiled.loaded.spec.execution.batch_size
+        size = self._compiled.spec.execution.batch_size
         parts = [self._encoders[encoder.name].encode(images[at : at + size]) for at in range(0, len(images), size)]
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])

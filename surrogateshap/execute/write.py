@@ -33,14 +33,14 @@ def write_record(
     """Writes the folder, then marks the run as done. The same inputs give the same bytes: no time is in them."""
     plan = without_paths(build_plan(compiled, None))
     files = {
-        "spec.toml": compiled.loaded.text.encode(),
+        "spec.toml": compiled.checked.loaded.text.encode(),
         "plan.json": plan.model_dump_json(indent=1).encode(),
         "results.json": results.model_dump_json(indent=1).encode(),
         **coalition_tables(values),
     }
     objects = (found[key][0] for pool in compiled.pools for key in pool.keys)
     environment = Environment(
-        versions=versions(), devices=devices(store, objects), batch_size=compiled.loaded.spec.execution.batch_size
+        versions=versions(), devices=devices(store, objects), batch_size=compiled.spec.execution.batch_size
     )
     record = statement_bytes(build_statement(results=results, plan=plan, subjects=files, environment=environment))
     write_run_folder(run_folder(store, results.run), {**files, RECORD: record})

@@ -54,7 +54,7 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
             "contributors": list(game.grouping.contributors),
             "rows": game.grouping.rows.tolist(),
             "conditions": digest(np.ascontiguousarray(game.pool.conditions).tobytes()),
-            "labels": [compiled.manifest.conditions, compiled.card.labels],
+            "labels": [compiled.checked.manifest.conditions, compiled.checked.card.labels],
             "shares": _shares(game),
         }
     )
@@ -67,7 +67,7 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
         rest={
             "coalitions": game.coalitions,
             "empty": game.empty_value,
-            "seed": compiled.loaded.spec.seed,
+            "seed": compiled.spec.seed,
             "estimator": game.estimator,
         },
     )
@@ -104,7 +104,7 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
             if game.pool is pool:
                 key = game_key(compiled, game, pixels)
                 values |= store.lookup([key])
-                fits |= store.lookup([keys.fit(key, compiled.loaded.spec, game.estimator)])
+                fits |= store.lookup([keys.fit(key, compiled.spec, game.estimator)])
     row = store.run(compiled.run)
     done = row is not None and row.run == compiled.run and row.status == "done" and row.results is not None
     return Artifacts(images, encodings, fits, values, done)
@@ -114,17 +114,17 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
     """The plan of a spec against a store. Raises RunError where the store can't be read."""
     artifacts = look_up(compiled, store)
     previous = _previous(compiled, store)
-    spec = compiled.loaded.spec
+    spec = compiled.spec
     resolved = spec.model_dump(mode="json", by_alias=True)
-    changed = changes(previous, resolved, compiled.inputs) if previous else None
+    changed = changes(previous, resolved, compiled.checked.inputs) if previous else None
     stages = tuple(_stages(compiled, artifacts, store, changed))
     return Plan(
         plan_id=compiled.plan_id,
         run=compiled.run,
         name=spec.name,
-        spec_file=compiled.loaded.file,
+        spec_file=compiled.checked.loaded.file,
         spec=resolved,
-        inputs=compiled.inputs,
+        inputs=compiled.checked.inputs,
         groupings=tuple(
             GroupingPlan(
                 name=grouping.name,
@@ -133,7 +133,7 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
                 rows_min=int(grouping.rows.min()),
                 rows_max=int(grouping.rows.max()),
             )
-            for grouping in compiled.manifest.groupings
+            for grouping in compiled.checked.manifest.groupings
         ),
         pools=tuple(_pool_plan(compiled, pool) for pool in compiled.pools),
         games=tuple(
@@ -154,7 +154,7 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
 def _previous(compiled: Compiled, store: Store | None) -> dict[str, Any] | None:
     """The plan of the newest other run of the same name, from its folder."""
     for row in store.runs() if store is not None else []:
-        if store is not None and row.name == compiled.loaded.spec.name and row.run != compiled.run:
+        if store is not None and row.name == compiled.spec.name and row.run != compiled.run:
             document = store.get_json(row.plan) if row.plan else None
             if isinstance(document, dict):
                 return document
@@ -163,14 +163,14 @@ def _previous(compiled: Compiled, store: Store | None) -> dict[str, Any] | None:
 
 def steps_per_image(compiled: Compiled, proxy: str) -> int:
     """Denoising steps of one image: all of them from noise, the last strength × steps of them from an image."""
-    spec = compiled.loaded.spec
+    spec = compiled.spec
     return spec.sampling.steps if proxy == "prompt" else max(1, round(spec.sampling.steps * spec.proxy.strength))
 
 
 def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
     unconditional = int((pool.conditions == UNCONDITIONAL).sum())
     if pool.memberships:
-        membership = pool.memberships[compiled.manifest.groupings[0].name]
+        membership = pool.memberships[compiled.checked.manifest.groupings[0].name]
         held = membership.shares.astype(bool).astype(np.int64) @ np.bincount(
             pool.cell_of_image, minlength=membership.shares.shape[1]
         )
@@ -191,14 +191,14 @@ def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
 def _stages(
     compiled: Compiled, artifacts: Artifacts, store: Store | None, changed: tuple[str, ...] | None
 ) -> Iterator[Stage]:
-    subject = compiled.model_digest
+    subject = compiled.checked.digest("model")
 
     def stage(id_: str, kind: StageKind, title: str, unit: str, total: int, cached: int, per_unit: float = 1) -> Stage:
         cached = total if artifacts.done else cached
         state: StageState = "cached" if cached == total else "partial" if cached else "new"
         seconds, basis = None, ""
         if state != "cached":
-            rate = store.latest_rate(kind, f"{kind}:{subject}") if store is not None else None
+            rate = store.latest_rate(kind, subject) if store is not None else None
             basis = f"measured on {rate[0]}" if rate else "not measured yet"
             seconds = (total - cached) * per_unit / rate[1] if rate else None
         because = reason(kind, changed) if state != "cached" else ""
@@ -222,7 +222,7 @@ def _stages(
         yield stage(
             f"generate:{pool.id}", "generate", f"generate images, {pool.id} proxy", "images", len(wanted), there, steps
         )
-    for name, encoder in compiled.encoders.items():
+    for name, encoder in compiled.checked.encoders.items():
         games = [game for game in compiled.games if game.encoder.name == name]
         for pool in {game.pool.id: game.pool for game in games}.values():
             wanted = unique_keys(pool)
@@ -253,8 +253,8 @@ def _stages(
 
 def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -> Cost:
     images, steps = 0, 0
-    spec = compiled.loaded.spec
-    passes = 2 if spec.sampling.guidance_scale != 1 and compiled.card.null_class is not None else 1
+    spec = compiled.spec
+    passes = 2 if spec.sampling.guidance_scale != 1 and compiled.checked.card.null_class is not None else 1
     seen: set[str] = set()
     for pool in compiled.pools:
         for key, condition in zip(pool.keys, pool.conditions.tolist(), strict=True):
@@ -265,7 +265,7 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
             conditional = condition != UNCONDITIONAL
             steps += steps_per_image(compiled, pool.proxy if conditional else "prompt") * (passes if conditional else 1)
     known = [stage.seconds for stage in stages if stage.state != "cached" and stage.kind != "record"]
-    pixels = compiled.card.height * compiled.card.width * compiled.card.channels
+    pixels = compiled.checked.card.height * compiled.checked.card.width * compiled.checked.card.channels
     coalitions = {(game.info.grouping, game.info.proxy): game.coalitions for game in compiled.games}
     per_coalition = max(len(pool.keys) for pool in compiled.pools)
     return Cost(
@@ -273,7 +273,7 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
         denoising_steps=steps,
         seconds=None if any(seconds is None for seconds in known) else sum(filter(None, known)),
         disk_bytes=images * (pixels + _IMAGE_OVERHEAD),
-        memory_bytes=3 * sum(file.bytes for file in compiled.inputs if file.role == "model")
+        memory_bytes=3 * sum(file.bytes for file in compiled.checked.inputs if file.role == "model")
         + 4 * spec.execution.batch_size * passes * pixels * 64,
         fresh_images=sum(coalitions.values()) * per_coalition,
         retrainings=max(coalitions.values()),

@@ -138,9 +138,21 @@ def read_manifest(loaded: "Loaded", path: Path) -> tuple[Manifest | None, list["
         grouping, found = _group(loaded, position, rule, table)
         problems += found
         groupings.append(grouping)
+    if section.image is not None and (missing := _null_images(path, section.image)):
+        message = f"{missing} rows have no image"
+        problems.append(loaded.problem(("contributors", "image"), message, "Fill them in, or leave the rows out."))
     if problems:
         return None, problems
     return Manifest(path, conditions, condition_of_row, tuple(groupings), section.image), []
+
+
+def _null_images(path: Path, column: str) -> int:
+    """How many rows of an image column are empty; read from the file's own statistics where it has them."""
+    frame = pl.scan_parquet(path)
+    values = pl.col(column)
+    if isinstance(frame.collect_schema()[column], pl.Struct):
+        values = values.struct.field("bytes")
+    return int(frame.select(values.null_count()).collect().item())
 
 
 def _column_problems(loaded: "Loaded", schema: pl.Schema) -> list["Problem"]:

@@ -14,7 +14,7 @@ StageState = Literal["new", "partial", "cached"]
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class InputFile(_Data):

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class ContributorResult(_Data):

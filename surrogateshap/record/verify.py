@@ -29,7 +29,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class Check(BaseModel):
     """One thing that was checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
     name: str
     holds: bool
     detail: str
@@ -38,7 +38,7 @@ class Check(BaseModel):
 class VerifyReport(BaseModel):
     """All that was checked; safe to print."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
     record: str
     holds: bool
     checks: tuple[Check, ...]

@@ -23,7 +23,7 @@ class Section(BaseModel):
     """Base of every table of a spec: unknown keys are errors, values are never coerced, nothing changes afterwards."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+        defer_build=True, extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
 
@@ -214,7 +214,7 @@ class EmptySection(Section):
             "if": {"properties": {"kind": {"const": "value"}}, "required": ["kind"]},
             "then": {"required": ["value"]},
             "else": {"not": {"required": ["value"]}},
-        }
+        },
     )
 
     kind: Literal["unconditional", "value"] = "unconditional"

@@ -1,0 +1,253 @@
+"""A spec and the inputs that it names, read and checked: all problems of both come together.
+
+Nothing is generated, loaded or written. `validate` ends here, so this must stay quick to import.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from surrogateshap.errors import Problem, SpecError
+from surrogateshap.plan.cards import ModelCard, class_index, read_classifier_labels, read_model_card
+from surrogateshap.plan.inputs import input_file
+from surrogateshap.plan.manifest import Manifest, is_image_column, nearest, parquet_schema, read_manifest
+from surrogateshap.plan.model import InputFile
+from surrogateshap.spec.load import Loaded, read_spec
+from surrogateshap.spec.model import FrechetUtility, RateUtility, ScoreUtility, UtilitySection
+from surrogateshap.spec.paths import PathRefused, resolve
+from surrogateshap.text import harmless
+
+EXACT_AT_MOST = 16
+IMAGES_PER_CONTRIBUTOR = 100
+
+Key = tuple[str | int, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EncoderInput:
+    """An encoder's folder."""
+
+    name: str
+    path: Path
+    digest: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The images that a Fréchet distance is measured to: a Parquet file and its column."""
+
+    path: Path
+    digest: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A spec without problems, and what its inputs say."""
+
+    loaded: Loaded
+    inputs: tuple[InputFile, ...]
+    card: ModelCard
+    model_path: Path
+    manifest: Manifest
+    encoders: dict[str, EncoderInput]
+    references: dict[str, Reference]
+    """By utility; the manifest's own images for those that name no file."""
+    proxies: tuple[str, ...]
+    images: int
+    """Pool images of all contributors together, per proxy."""
+
+    def digest(self, role: str) -> str:
+        """Of one input."""
+        return next(file.digest for file in self.inputs if file.role == role)
+
+    def encoder_of(self, utility: UtilitySection) -> EncoderInput:
+        """The encoder that a utility looks through."""
+        return self.encoders[utility.encoder or self.loaded.spec.encoder[0].name]
+
+
+def check_spec(path: Path, allow: Sequence[Path] = ()) -> Checked:
+    """Reads a spec and its inputs. Raises SpecError with every problem of all of them."""
+    loaded, problems = read_spec(path)
+    if loaded is None:
+        raise SpecError(problems)
+    return _Checker(loaded, allow, problems).check()
+
+
+class _Checker:
+    def __init__(self, loaded: Loaded, allow: Sequence[Path], problems: list[Problem]) -> None:
+        self._loaded = loaded
+        self._spec = loaded.spec
+        self._allow = allow
+        self._problems = list(problems)
+        self._inputs = [InputFile(role="spec", name=loaded.file, digest=loaded.digest, bytes=len(loaded.text.encode()))]
+
+    def check(self) -> Checked:
+        spec = self._spec
+        model_path, card = self._read(
+            ("model", "source"), spec.model.source, "model", lambda path: read_model_card(path, spec.model.null_class)
+        )
+        encoders = dict(self._encoders())
+        references = dict(self._references())
+        manifest_path, _ = self._read(("contributors", "manifest"), spec.contributors.manifest, "manifest", Path)
+        manifest = None
+        if manifest_path is not None:
+            manifest, found = read_manifest(self._loaded, manifest_path)
+            self._problems += found
+        if card is not None and manifest is not None:
+            self._check_conditions(card, manifest, encoders)
+        proxies: tuple[str, ...] = ()
+        images = 0
+        if manifest is not None:
+            proxies, images = self._proxies(manifest), self._images(manifest)
+            self._check_budget(manifest, proxies, images)
+        if self._problems or card is None or manifest is None or model_path is None:
+            raise SpecError(self._problems)
+        for utility in spec.utility:
+            if isinstance(utility, FrechetUtility) and utility.reference == "manifest":
+                whole = Reference(manifest.path, self._digest("manifest"), manifest.image or "")
+                references[utility.name] = whole
+        return Checked(
+            loaded=self._loaded,
+            inputs=tuple(self._inputs),
+            card=card,
+            model_path=model_path,
+            manifest=manifest,
+            encoders=encoders,
+            references=references,
+            proxies=proxies,
+            images=images,
+        )
+
+    def _problem(self, key: Key, message: str, remedy: str = "") -> None:
+        self._problems.append(self._loaded.problem(key, message, remedy))
+
+    def _digest(self, role: str) -> str:
+        return next(file.digest for file in self._inputs if file.role == role)
+
+    def _read(self, key: Key, source: str, role: str, reader: Callable[[Path], T]) -> tuple[Path | None, T | None]:
+        """Resolves, digests and reads one input; every way this fails becomes a problem at `key`."""
+        try:
+            path = resolve(source, self._loaded.folder, self._allow)
+        except PathRefused as refused:
+            self._problem(key, f"`{harmless(source)}`: {refused.message}", refused.remedy)
+            return None, None
+        shown = harmless(source)
+        if not path.exists():
+            self._problem(key, f"`{shown}` does not exist", f"Looked for it in {harmless(str(path.parent))}.")
+            return None, None
+        try:
+            self._inputs.append(input_file(role, source, path))
+            return path, reader(path)
+        except OSError as error:
+            self._problem(
+                key, f"`{shown}` can't be read: {harmless(str(error))}", "Check the file and its permissions."
+            )
+        except ValueError as error:
+            self._problem(key, f"`{shown}` {harmless(str(error))}")
+        return path, None
+
+    def _encoders(self) -> Iterator[tuple[str, EncoderInput]]:
+        for position, section in enumerate(self._spec.encoder):
+            role = f"encoder {section.name}"
+            path, labels = self._read(("encoder", position, "source"), section.source, role, read_classifier_labels)
+            if path is not None and labels is not None:
+                yield section.name, EncoderInput(section.name, path, self._digest(role), labels)
+
+    def _references(self) -> Iterator[tuple[str, Reference]]:
+        """References that are files of their own."""
+        column = self._spec.contributors.image or "image"
+        for at, utility in enumerate(self._spec.utility):
+            if not isinstance(utility, FrechetUtility):
+                continue
+            key = ("utility", at, "reference")
+            if utility.reference == "manifest":
+                if self._spec.contributors.image is None:
+                    self._problem(key, "the manifest has no images", "Name their column: `image` in `[contributors]`.")
+                continue
+            role = f"reference {utility.name}"
+            path, schema = self._read(key, utility.reference, role, parquet_schema)
+            if path is None or schema is None:
+                continue
+            if column not in schema or not is_image_column(schema[column]):
+                message = f"`{harmless(utility.reference)}` has no column `{harmless(column)}` with images"
+                self._problem(key, message, nearest(column, schema.names()))
+            yield utility.name, Reference(path, self._digest(role), column)
+
+    def _encoder_of(self, utility: UtilitySection, encoders: dict[str, EncoderInput]) -> EncoderInput | None:
+        name = utility.encoder or (self._spec.encoder[0].name if self._spec.encoder else "")
+        return encoders.get(name)
+
+    def _check_conditions(self, card: ModelCard, manifest: Manifest, encoders: dict[str, EncoderInput]) -> None:
+        unknown = [position for position, name in enumerate(manifest.conditions) if card.index(name) is None]
+        if unknown:
+            rows = np.isin(manifest.condition_of_row, unknown)
+            first = manifest.groupings[0]
+            owners = sorted({first.contributors[code] for code in np.unique(first.of_row[rows])})
+            shown = ", ".join(harmless(manifest.conditions[position], 40) for position in unknown[:5])
+            message = (
+                f"the model doesn't know {shown}{' …' if len(unknown) > 5 else ''}: {int(rows.sum())} rows of "
+                f"{', '.join(harmless(owner, 40) for owner in owners[:5])}{' …' if len(owners) > 5 else ''}"
+            )
+            known = ", ".join(harmless(label, 20) for label in card.labels[:12])
+            more = " …" if len(card.labels) > 12 else ""
+            self._problem(("contributors", "condition"), message, f"Its classes are {known}{more}.")
+        for at, utility in enumerate(self._spec.utility):
+            encoder = self._encoder_of(utility, encoders)
+            if encoder is None:
+                continue
+            wanted: list[tuple[Key, str]] = []
+            if isinstance(utility, RateUtility):
+                wanted = [(("utility", at, "class"), str(utility.class_))]
+            elif isinstance(utility, ScoreUtility) and utility.score == "condition":
+                names = [card.labels[index] for name in manifest.conditions if (index := card.index(name)) is not None]
+                wanted = [(("utility", at, "score"), name) for name in names]
+            elif isinstance(utility, ScoreUtility) and not isinstance(utility.score, str):
+                wanted = [(("utility", at, "score"), str(utility.score.class_))]
+            missing = [(key, name) for key, name in wanted if class_index(name, encoder.labels) is None]
+            if missing:
+                listed = ", ".join(harmless(name, 40) for _, name in missing[:5])
+                known = ", ".join(harmless(label, 20) for label in encoder.labels[:12])
+                message = f"encoder `{encoder.name}` has no class {listed}"
+                self._problem(missing[0][0], message, f"Its classes are {known}.")
+
+    def _check_budget(self, manifest: Manifest, proxies: tuple[str, ...], images: int) -> None:
+        budget = self._spec.budget
+        for position, grouping in enumerate(manifest.groupings):
+            n = len(grouping.contributors)
+            if self._spec.estimator.kind == "exact" and n > EXACT_AT_MOST:
+                message = f"`exact` evaluates all 2^n coalitions, and grouping `{grouping.name}` has {n} contributors"
+                self._problem(("estimator", "kind"), message, f'Up to {EXACT_AT_MOST}; take `kind = "surrogate"`.')
+            if position == 0 and self._spec.sampling.mode == "pool":
+                least = max(2 * n, 2 * len(manifest.conditions) if "prompt" in proxies else 0)
+                if images < least:
+                    key = ("budget", "images" if budget.images is not None else "images_per_contributor")
+                    what = f"{n} contributors with {len(manifest.conditions)} conditions"
+                    message = f"{images} images are too few for {what}"
+                    self._problem(key, message, f"At least {least} are needed; hundreds per contributor do well.")
+        if self._spec.sampling.mode == "fresh" and self._spec.estimator.kind == "exact":
+            message = "fresh images for every one of 2^n coalitions are not what anyone can pay for"
+            self._problem(("estimator", "kind"), message, 'Take `mode = "pool"` or `kind = "surrogate"`.')
+
+    def _images(self, manifest: Manifest) -> int:
+        budget = self._spec.budget
+        if budget.images is not None:
+            return budget.images
+        per_contributor = budget.images_per_contributor or IMAGES_PER_CONTRIBUTOR
+        return per_contributor * len(manifest.groupings[0].contributors)
+
+    def _proxies(self, manifest: Manifest) -> tuple[str, ...]:
+        kind = self._spec.proxy.kind
+        if isinstance(kind, tuple):
+            return kind
+        if kind != "auto":
+            return (kind,)
+        first = manifest.groupings[0]
+        pairs = np.unique(np.stack([first.of_row, manifest.condition_of_row]), axis=1)
+        shared = len(np.unique(pairs[1])) < pairs.shape[1]
+        return ("image",) if manifest.image is not None and shared else ("prompt",)
