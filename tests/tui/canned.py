@@ -32,14 +32,16 @@ from surrogateshap.plan.model import (
 from surrogateshap.record.results import ContributorResult, GameResult, Results, SurrogateDiagnostics
 
 RUN = "digits-5b1f0c"
-NAMES = tuple(f"writer-{number:02d}" for number in range(1, 13)) + ("corrupted scans", "wrong labels")
+NAMES = (*(f"writer-{number:02d}" for number in range(1, 13)), "corrupted scans", "wrong labels")
 GAMES = tuple(
     GameInfo(grouping="source", utility=utility, proxy=proxy)
     for utility in ("fidelity", "confident")
     for proxy in ("image", "prompt")
 )
 TWINS = (("writer-01", "corrupted scans"), ("writer-02", "wrong labels"))
-WARNING = "The prompt proxy can't tell apart 2 sets of contributors: they have the same conditions in the same proportions."
+WARNING = (
+    "The prompt proxy can't tell apart 2 sets of contributors: they have the same conditions in the same proportions."
+)
 
 
 def _stage(id: str, kind: str, title: str, unit: str, total: int, cached: int, because: str, seconds: float) -> Stage:
@@ -61,7 +63,9 @@ def _stage(id: str, kind: str, title: str, unit: str, total: int, cached: int, b
 
 
 STAGES = (
-    _stage("generate-image", "generate", "Generate images, image proxy", "images", 1360, 0, "nothing of it is there", 95),
+    _stage(
+        "generate-image", "generate", "Generate images, image proxy", "images", 1360, 0, "nothing of it is there", 95
+    ),
     _stage("generate-prompt", "generate", "Generate images, prompt proxy", "images", 440, 440, "", 0),
     _stage("encode", "encode", "Encode with digits classifier", "images", 1800, 440, "budget.images changed", 4),
     _stage("evaluate", "evaluate", "Evaluate coalitions", "coalitions", 65536, 0, "the pool changed", 2),
@@ -148,9 +152,7 @@ def ranking(
     rows = []
     for position, name in enumerate(names):
         value = value_of(position, game)
-        rows.append(
-            RankedContributor(name=name, value=value, low=value - width, high=value + width, rank=position + 1)
-        )
+        rows.append(RankedContributor(name=name, value=value, low=value - width, high=value + width, rank=position + 1))
     return RankingUpdated(game=game, contributors=tuple(rows), provisional=provisional, images=images)
 
 

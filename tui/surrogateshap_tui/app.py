@@ -10,6 +10,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane, Tabs
 
 from surrogateshap.errors import InterruptedRun, SurrogateShapError
@@ -113,7 +114,7 @@ class SurrogateShapApp(App[None]):
             self.state = with_results(self.state, message.results)
         self.query_one(PlanView).show(message.plan)
         self._show_state()
-        if self._stop is None and self.state.status == "planned":
+        if self._stop is None and self._followed != RUNNING and self.state.status == "planned":
             self._follow(message.plan.run)
 
     @on(EventArrived)
@@ -123,16 +124,18 @@ class SurrogateShapApp(App[None]):
     @on(RunEnded)
     def _run_ended(self, message: RunEnded) -> None:
         self.flush()
-        here, self._stop, self._followed = self._stop is not None, None, ""
+        here, self._stop = self._stop is not None, None
+        elsewhere = here and self._followed == RUNNING and message.results is None
+        self._followed = RUNNING if elsewhere else ""
         if self._quitting:
             self.exit()
             return
         if message.results is not None:
             self.state = with_results(self.state, message.results)
-            if self._active != "ranking":
+            if self._active == "run":
                 self.action_show("ranking")
         elif message.error is not None:
-            self.state = abandoned(self.state)
+            self.state = self.state if elsewhere else abandoned(self.state)
             if not isinstance(message.error, InterruptedRun):
                 self.push_screen(ErrorPage(message.error))
         self._show_state()
@@ -153,7 +156,9 @@ class SurrogateShapApp(App[None]):
     def _load_failed(self, message: LoadFailed) -> None:
         self._loading = False
         if self._plan is None:
-            self.query_one(PlanView).show_absent("No plan: the error that was shown comes first; then r reads it again.")
+            self.query_one(PlanView).show_absent(
+                "No plan: the error that was shown comes first; then r reads it again."
+            )
         self._show_state()
         self.push_screen(ErrorPage(message.error))
 
@@ -194,6 +199,7 @@ class SurrogateShapApp(App[None]):
     def action_turn(self, step: int) -> None:
         """Goes to another game's ranking."""
         self.query_one(RankingView).turn(step)
+        self._show_state()
 
     def action_reload(self) -> None:
         """Plans anew, or looks at the run anew."""
@@ -211,7 +217,10 @@ class SurrogateShapApp(App[None]):
         if self._stop is None:
             self.exit()
         elif not isinstance(self.screen, Question):
-            lines = ["A run that was started here is going on.", "What it has finished is kept; applying again resumes it."]
+            lines = [
+                "A run that was started here is going on.",
+                "What it has finished is kept; applying again resumes it.",
+            ]
             question = Question("Stop the run and quit?", lines, yes="Stop and quit (y)", no="Stay (n)")
             self.push_screen(question, self._stop_and_quit)
 
@@ -267,15 +276,16 @@ class SurrogateShapApp(App[None]):
         return self.query_one(TabbedContent).active
 
     def _focus_view(self) -> None:
-        views = {"plan": PlanView, "run": RunView, "ranking": RankingTable}
+        views: dict[str, type[Widget]] = {"plan": PlanView, "run": RunView, "ranking": RankingTable}
         self.query_one(views[self._active]).focus()
 
     def _show_state(self) -> None:
         state, words = self.state, self._words()
         title = f"{state.name or self._source.target}"
         self.query_one("#status", Picture).show(lambda palette, _: status_line(title, state, words, palette))
-        self.query_one(RunView).show(state, words)
-        self.query_one(RankingView).show(state)
+        rankings = self.query_one(RankingView)
+        rankings.show(state)
+        self.query_one(RunView).show(state, rankings.game, words)
         self.refresh_bindings()
 
     def _words(self) -> str:
@@ -302,8 +312,11 @@ class SurrogateShapApp(App[None]):
         return summary(self._plan)
 
 
-def run_app(target: str, *, store: Path | None, allow_paths: Sequence[Path]) -> int:
-    """See surrogateshap_tui.run."""
+def run(target: str, *, store: Path | None = None, allow_paths: Sequence[Path] = ()) -> int:
+    """Opens the app on a spec, a saved plan or the name of a run; gives the exit code once it is closed.
+
+    Raises SurrogateShapError where standard input or output is not a terminal.
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SurrogateShapError(
             "the terminal UI needs a terminal, and standard input or output is none",

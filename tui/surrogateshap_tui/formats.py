@@ -14,6 +14,11 @@ def several(number: int, noun: str) -> str:
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
 
 
+def units(number: int, unit: str) -> str:
+    """`1 record`, `1,360 images`; the unit is given in the plural."""
+    return f"{count(number)} {unit.removesuffix('s') if number == 1 else unit}"
+
+
 def duration(seconds: float) -> str:
     """`< 1 s`, `20 s`, `3 min`, `1 h 05 min`, `2 d 3 h`; `unknown` for what is no number."""
     if not math.isfinite(seconds):

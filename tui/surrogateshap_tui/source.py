@@ -45,6 +45,7 @@ class ApiSource:
         self.target = target
         path = Path(target)
         self.run = None if path.suffix in (".toml", ".json") or path.is_file() else target
+        self._spec_file = path
         self._store = store
         self._allow_paths = tuple(allow_paths)
 
@@ -52,15 +53,15 @@ class ApiSource:
         """See Source."""
         from surrogateshap import api
 
-        return api.plan(Path(self.target), store=self._store, allow_paths=self._allow_paths)
+        plan = api.plan(Path(self.target), store=self._store, allow_paths=self._allow_paths)
+        self._spec_file = Path(plan.spec_file)
+        return plan
 
     def apply(self, emit: Emit, stop: Flag) -> Results:
         """See Source."""
         from surrogateshap import api
 
-        return api.apply(
-            Path(self.target), store=self._store, allow_paths=self._allow_paths, emit=emit, stop=stop
-        )
+        return api.apply(Path(self.target), store=self._store, allow_paths=self._allow_paths, emit=emit, stop=stop)
 
     def results(self) -> Results | None:
         """See Source."""
@@ -75,4 +76,6 @@ class ApiSource:
         """See Source."""
         from surrogateshap import api
 
-        return api.follow(run, store=self._store, after=after)
+        # A spec's runs are kept beside it; a run opened by its name is looked for where the command looks.
+        store = self._store if self.run is not None else api.store_folder(self._spec_file, self._store)
+        return api.follow(run, store=store, after=after)

@@ -6,6 +6,7 @@ from threading import Event as Flag
 from textual.message import Message
 
 from surrogateshap.errors import RunError, SurrogateShapError
+from surrogateshap.events import Event
 from surrogateshap_tui.messages import EventArrived, LoadFailed, PlanLoaded, RunEnded, RunFollowed
 from surrogateshap_tui.source import RUNNING, Source
 
@@ -25,8 +26,12 @@ def load(source: Source, post: Post) -> None:
 
 def apply(source: Source, stop: Flag, post: Post) -> None:
     """Runs the plan to its end, to an error, or until stopped."""
+
+    def emit(event: Event) -> None:
+        post(EventArrived(event))
+
     try:
-        results = source.apply(lambda event: post(EventArrived(event)), stop)
+        results = source.apply(emit, stop)
     except SurrogateShapError as error:
         post(RunEnded(None, error))
         return
@@ -64,5 +69,6 @@ def _finish(source: Source, run: str, post: Post) -> None:
     except SurrogateShapError as error:
         post(LoadFailed(error))
         return
-    if results is not None and results.run == run:
+    # A run may be opened by the beginning of its name; a spec's results may be those of an earlier run.
+    if results is not None and (source.run is not None or results.run == run):
         post(RunEnded(results))

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from surrogateshap.errors import Problem, SpecError, SurrogateShapError
+from surrogateshap.text import harmless
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.views.scroll import Scroll
 from surrogateshap_tui.widgets.picture import Picture, plain
@@ -135,10 +136,12 @@ class HelpPage(_Page):
 
 def _problem(problem: Problem, palette: Palette) -> Text:
     where = f"{problem.file}:{problem.line}" if problem.line else problem.file
-    head = Text.assemble(plain(where), " ", (plain(problem.key).plain, palette.heading)) if where or problem.key else Text()
+    head = (
+        Text.assemble(plain(where), " ", (harmless(problem.key), palette.heading)) if where or problem.key else Text()
+    )
     return _message(head.append("\n") if head else head, problem.message, problem.remedy, palette)
 
 
 def _message(head: Text, message: str, remedy: str, palette: Palette) -> Text:
     text = Text.assemble(head, ("! ", palette.error), plain(message, 2000))
-    return text.append("\n").append(plain(remedy, 2000).plain, palette.success) if remedy else text
+    return text.append(f"\n→ {harmless(remedy, 2000)}", palette.success) if remedy else text

@@ -13,6 +13,7 @@ from surrogateshap_tui import formats
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.views.scroll import Scroll
 from surrogateshap_tui.widgets.picture import Picture, plain
+from surrogateshap_tui.widgets.stage_list import WIDE
 
 _MARKERS: dict[StageState, str] = {"new": "+", "partial": "~", "cached": "="}
 
@@ -26,7 +27,7 @@ class PlanView(Scroll):
 
     def show(self, plan: Plan) -> None:
         """Shows a plan."""
-        self.query_one(Picture).show(lambda palette, _: draw_plan(plan, palette))
+        self.query_one(Picture).show(lambda palette, width: draw_plan(plan, palette, width))
 
     def show_absent(self, reason: str) -> None:
         """Says why there is no plan to show."""
@@ -38,7 +39,9 @@ def summary(plan: Plan) -> str:
     pending = sum(stage.state != "cached" for stage in plan.stages)
     if not pending:
         return "Nothing to do: every stage is cached."
-    return f"{formats.several(pending, 'stage')} of {len(plan.stages)} to do, about {formats.duration(plan.cost.seconds)}"
+    return (
+        f"{formats.several(pending, 'stage')} of {len(plan.stages)} to do, about {formats.duration(plan.cost.seconds)}"
+    )
 
 
 def cost_lines(cost: Cost) -> Iterator[tuple[str, str]]:
@@ -49,16 +52,15 @@ def cost_lines(cost: Cost) -> Iterator[tuple[str, str]]:
     yield "Disk, memory", f"{formats.size(cost.disk_bytes)}, {formats.size(cost.memory_bytes)}"
 
 
-def draw_plan(plan: Plan, palette: Palette) -> RenderableType:
+def draw_plan(plan: Plan, palette: Palette, width: int) -> RenderableType:
     """The whole plan, section by section."""
-    sections = [
-        Text.assemble(plain(plan.name), "  ", (f"plan {plan.plan_id[:12]}", palette.muted), style="bold"),
+    parts: list[RenderableType] = [
+        Text.assemble(plain(plan.name, style="bold"), "  ", (f"plan {plan.plan_id[:12]}", palette.muted)),
         plain(summary(plan)),
     ]
-    parts: list[RenderableType] = [*sections]
     if plan.warnings:
         parts += _section("Warnings", _warnings(plan.warnings, palette), palette)
-    parts += _section("Stages", _stages(plan.stages, palette), palette)
+    parts += _section("Stages", _stages(plan.stages, palette, width), palette)
     parts += _section("Cost of what is to do", _costs(plan.cost, palette), palette)
     parts += _section("Contributors", _groupings(plan, palette), palette)
     parts += _section("Pools", _pools(plan, palette), palette)
@@ -94,23 +96,23 @@ def _warnings(warnings: tuple[str, ...], palette: Palette) -> RenderableType:
     return table
 
 
-def _stages(stages: tuple[Stage, ...], palette: Palette) -> RenderableType:
+def _stages(stages: tuple[Stage, ...], palette: Palette, width: int) -> RenderableType:
     styles = {"new": palette.primary, "partial": palette.warning, "cached": palette.success}
-    table = _grid("ll*rl")
+    table = _grid("ll*rr")
     for stage in stages:
         style = styles[stage.state]
         title = plain(stage.title)
         if stage.state != "cached":
-            for line in (stage.because, stage.basis):
-                if line:
-                    title.append("\n").append(plain(line, 500, palette.muted))
+            why = [plain(reason, 500, palette.muted) for reason in (stage.because, stage.basis) if reason]
+            notes = Text("; " if width >= WIDE else "\n", palette.muted).join(why)
+            title = Text("\n").join([title, notes]) if why else title
         to_do = stage.total - stage.cached if stage.state == "partial" else stage.total
-        amount = f"{formats.count(to_do)} of {formats.count(stage.total)}" if to_do < stage.total else formats.count(to_do)
+        part = f"{formats.count(to_do)} of " if to_do < stage.total else ""
         table.add_row(
             Text(_MARKERS[stage.state], style),
             Text(stage.state, style),
             title,
-            Text(f"{amount} ").append(plain(stage.unit)),
+            plain(part + formats.units(stage.total, stage.unit)),
             Text("" if stage.state == "cached" else formats.duration(stage.seconds)),
         )
     return table

@@ -23,6 +23,7 @@ class RankingView(Vertical):
         super().__init__()
         self._state = RunState()
         self._game: GameInfo | None = None
+        self._shown: Ranking | None = None
 
     def compose(self) -> ComposeResult:
         """See Widget."""
@@ -59,7 +60,9 @@ class RankingView(Vertical):
         ranking = state.ranking(game) if game else None
         table = self.query_one(RankingTable)
         table.display = ranking is not None
-        table.show(ranking)
+        if ranking is not self._shown:
+            table.show(ranking)
+            self._shown = ranking
         self.query_one("#game", Picture).show(lambda palette, _: draw_game(state, game, ranking, palette))
         self._show_place()
 
@@ -82,7 +85,9 @@ def standing(ranking: Ranking | None) -> str:
     if ranking.result is None:
         return f"final, from {images}"
     result = ranking.result
-    how = f"{'exact' if result.estimator == 'exact' else 'surrogate'}, {formats.several(result.coalitions, 'coalition')}"
+    how = (
+        f"{'exact' if result.estimator == 'exact' else 'surrogate'}, {formats.several(result.coalitions, 'coalition')}"
+    )
     return f"final, from {images}; {how}; {result.level:.0%} intervals".replace("%", " %")
 
 
@@ -95,7 +100,7 @@ def draw_game(state: RunState, game: GameInfo | None, ranking: Ranking | None, p
     head.add_column(no_wrap=True)
     number = state.games.index(game) + 1
     head.add_row(
-        Text.assemble(plain(str(game)), style="bold"),
+        plain(str(game), style="bold"),
         Text(f"game {number} of {len(state.games)}   [ previous   ] next", palette.muted),
     )
     provisional = ranking is not None and ranking.grade is Grade.PROVISIONAL
@@ -103,10 +108,11 @@ def draw_game(state: RunState, game: GameInfo | None, ranking: Ranking | None, p
     if ranking and ranking.result:
         result = ranking.result
         scale = formats.Scale((result.v_empty, result.v_full))
-        parts.append(Text(f"v(∅) {scale(result.v_empty)}   v(N) {scale(result.v_full)}", palette.muted))
+        line = Text.assemble((f"v(∅) {scale(result.v_empty)}   v(N) {scale(result.v_full)}", palette.muted))
         sets = len(result.indistinguishable)
         if sets:
-            parts.append(Text(f"! This game can't tell apart {formats.several(sets, 'set')} of contributors.", palette.warning))
+            line.append(f"   ! can't tell apart {formats.several(sets, 'set')} of contributors", palette.warning)
+        parts.append(line)
     return Group(*parts)
 
 
@@ -120,7 +126,7 @@ def draw_place(place: Place, ranking: Ranking, palette: Palette) -> RenderableTy
     if place.rank_low is not None:
         rank += f", {place.rank_low} to {place.rank_high}"
     parts: list[RenderableType] = [
-        Text.assemble(plain(place.name), ("  " + rank, palette.muted), style="bold"),
+        Text.assemble(plain(place.name, style="bold"), ("  " + rank, palette.muted)),
         Text("   ".join(words)),
     ]
     twins = [other for names in _sets(ranking) if place.name in names for other in names if other != place.name]

@@ -65,18 +65,25 @@ def _title(stage: StageState) -> Text:
 
 def _narrow(stage: StageState, palette: Palette, width: int) -> RenderableType:
     style = _styles(stage, palette)
-    head = Table.grid(expand=True, padding=(0, 1))
-    head.add_column(width=1)
-    head.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    head.add_column(justify="right", no_wrap=True)
-    head.add_row(Text(_MARKERS[stage.status], style), _title(stage), Text(note(stage), style))
-    body = Table.grid(expand=True, padding=(0, 1))
-    for column in ({"width": 1}, {"width": max(10, width - 46)}, {"ratio": 1}, {"width": 8, "justify": "right"}):
-        body.add_column(no_wrap=True, overflow="ellipsis", **column)  # type: ignore[arg-type]
     counts = Text(_counts(stage)).append(plain(stage.unit, style=palette.muted))
-    speed = formats.rate(stage.rate) if stage.status == "running" else ""
-    body.add_row("", bar(stage.fraction, max(10, width - 46), style, palette.muted), counts, Text(speed))
-    return Group(head, body)
+    speed = Text(formats.rate(stage.rate) if stage.status == "running" else "")
+    lines = Group(
+        _ends(_title(stage), Text(note(stage), style)),
+        _ends(Text.assemble(bar(stage.fraction, width // 2 - 4, style, palette.muted), "  ", counts), speed),
+    )
+    table = Table.grid(expand=True, padding=(0, 1, 0, 0))
+    table.add_column(width=1)
+    table.add_column(ratio=1)
+    table.add_row(Text(_MARKERS[stage.status], style), lines)
+    return table
+
+
+def _ends(left: Text, right: Text) -> RenderableType:
+    line = Table.grid(expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+    line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(left, right)
+    return line
 
 
 def _wide(stages: tuple[StageState, ...], palette: Palette, width: int) -> RenderableType:
