@@ -1,0 +1,297 @@
+"""A digits run as canned data, and a source that plays it: no model, no store, no clock."""
+
+import math
+from collections.abc import Iterable, Sequence
+from threading import Event as Flag
+
+from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
+from surrogateshap.events import (
+    Emit,
+    Event,
+    GameInfo,
+    RankedContributor,
+    RankingUpdated,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    StageFinished,
+    StageInfo,
+    StageProgress,
+    StageStarted,
+    Warned,
+)
+from surrogateshap.plan.model import (
+    Cost,
+    GamePlan,
+    GroupingPlan,
+    InputFile,
+    Plan,
+    PoolPlan,
+    Stage,
+)
+from surrogateshap.record.results import ContributorResult, GameResult, Results, SurrogateDiagnostics
+
+RUN = "digits-5b1f0c"
+NAMES = (*(f"writer-{number:02d}" for number in range(1, 13)), "corrupted scans", "wrong labels")
+GAMES = tuple(
+    GameInfo(grouping="source", utility=utility, proxy=proxy)
+    for utility in ("fidelity", "confident")
+    for proxy in ("image", "prompt")
+)
+TWINS = (("writer-01", "corrupted scans"), ("writer-02", "wrong labels"))
+WARNING = (
+    "The prompt proxy can't tell apart 2 sets of contributors: they have the same conditions in the same proportions."
+)
+
+
+def _stage(id: str, kind: str, title: str, unit: str, total: int, cached: int, because: str, seconds: float) -> Stage:
+    state = "cached" if cached == total else "partial" if cached else "new"
+    return Stage.model_validate(
+        {
+            "id": id,
+            "kind": kind,
+            "title": title,
+            "unit": unit,
+            "total": total,
+            "cached": cached,
+            "state": state,
+            "because": because,
+            "seconds": seconds,
+            "basis": "4 images/s, measured on cpu" if kind == "generate" else "measured on cpu" if seconds else "",
+        }
+    )
+
+
+STAGES = (
+    _stage(
+        "generate-image", "generate", "Generate images, image proxy", "images", 1360, 0, "nothing of it is there", 95
+    ),
+    _stage("generate-prompt", "generate", "Generate images, prompt proxy", "images", 440, 440, "", 0),
+    _stage("encode", "encode", "Encode with digits classifier", "images", 1800, 440, "budget.images changed", 4),
+    _stage("evaluate", "evaluate", "Evaluate coalitions", "coalitions", 65536, 0, "the pool changed", 2),
+    _stage("fit", "fit", "Estimate Shapley values", "games", 4, 0, "the pool changed", 6),
+    _stage("record", "record", "Write results", "records", 1, 0, "the pool changed", 0.2),
+)
+
+
+def make_plan(*, cached: bool = False, name: str = "digits", warnings: tuple[str, ...] = (WARNING,)) -> Plan:
+    """The plan of the digits spec; `cached` once it was applied."""
+    stages = STAGES
+    if cached:
+        done = {"state": "cached", "because": "", "seconds": 0.0}
+        stages = tuple(stage.model_copy(update={**done, "cached": stage.total}) for stage in STAGES)
+    todo = 0 if cached else 1360
+    return Plan(
+        plan_id="5b1f0c" + "0" * 58,
+        run=RUN,
+        name=name,
+        spec_file="specs/digits.toml",
+        spec={},
+        inputs=(
+            InputFile(role="spec", name="specs/digits.toml", digest="ab" * 32, bytes=1830),
+            InputFile(role="model", name="example:digits-unet", digest="cd" * 32, bytes=5_400_000),
+            InputFile(role="manifest", name="example:digits/train.parquet", digest="ef" * 32, bytes=410_000),
+        ),
+        groupings=(GroupingPlan(name="source", contributors=14, rows=1_347, rows_min=68, rows_max=121),),
+        pools=(
+            PoolPlan(
+                proxy="image",
+                images=1360,
+                unconditional=40,
+                conditions=10,
+                steps_per_image=12,
+                per_contributor_min=90,
+                per_contributor_max=104,
+                digest="12" * 32,
+            ),
+            PoolPlan(
+                proxy="prompt",
+                images=440,
+                unconditional=40,
+                conditions=10,
+                steps_per_image=20,
+                per_contributor_min=240,
+                per_contributor_max=400,
+                digest="34" * 32,
+            ),
+        ),
+        games=tuple(
+            GamePlan(
+                info=game,
+                estimator="exact",
+                coalitions=16_384,
+                indistinguishable=TWINS if game.proxy == "prompt" else (),
+            )
+            for game in GAMES
+        ),
+        stages=stages,
+        cost=Cost(
+            images=todo,
+            denoising_steps=todo * 24,
+            seconds=0.0 if cached else 107.2,
+            disk_bytes=0 if cached else 4_800_000,
+            memory_bytes=310_000_000,
+            fresh_images=2_457_600,
+            retrainings=16_384,
+        ),
+        warnings=warnings,
+    )
+
+
+def value_of(position: int, game: GameInfo) -> float:
+    """A made-up Shapley value, falling with the position; the last two contributors do harm."""
+    scale = 1.0 if game.utility == "fidelity" else 0.03
+    return scale * (math.cos(position / 4.3) + (0.1 if game.proxy == "image" else 0.2))
+
+
+def ranking(
+    game: GameInfo = GAMES[0], *, provisional: bool, images: int = 1360, names: Sequence[str] = NAMES
+) -> RankingUpdated:
+    """A ranking event; intervals narrow as images come."""
+    width = 6 / math.sqrt(images) * (1.0 if game.utility == "fidelity" else 0.03)
+    rows = []
+    for position, name in enumerate(names):
+        value = value_of(position, game)
+        rows.append(RankedContributor(name=name, value=value, low=value - width, high=value + width, rank=position + 1))
+    return RankingUpdated(game=game, contributors=tuple(rows), provisional=provisional, images=images)
+
+
+def game_result(game: GameInfo, names: Sequence[str] = NAMES) -> GameResult:
+    """A game's results; the values are those of its final ranking."""
+    event = ranking(game, provisional=False, names=names)
+    total = sum(row.value for row in event.contributors)
+    return GameResult(
+        grouping=game.grouping,
+        utility=game.utility,
+        proxy=game.proxy,
+        v_empty=-12.5,
+        v_full=total - 12.5,
+        efficiency_gap=0.0,
+        estimator="exact",
+        coalitions=16_384,
+        images=event.images,
+        level=0.95,
+        surrogate=SurrogateDiagnostics(cv_r2=0.99, trees=600) if game.proxy == "prompt" else None,
+        indistinguishable=TWINS if game.proxy == "prompt" else (),
+        contributors=tuple(
+            ContributorResult(
+                **row.model_dump(),
+                rows=68 + 4 * row.rank,
+                sd_images=0.05,
+                sd_coalitions=0.0,
+                rank_low=max(1, row.rank - 1),
+                rank_high=min(len(names), row.rank + 2),
+                share=row.value / total,
+            )
+            for row in event.contributors
+        ),
+    )
+
+
+def make_results(names: Sequence[str] = NAMES) -> Results:
+    """The results of the digits run."""
+    return Results(
+        run=RUN, plan_id=make_plan().plan_id, name="digits", games=tuple(game_result(game, names) for game in GAMES)
+    )
+
+
+def started(resumed: bool = False) -> RunStarted:
+    """The first event of the run."""
+    return RunStarted(
+        run=RUN,
+        name="digits",
+        resumed=resumed,
+        stages=tuple(
+            StageInfo(id=stage.id, title=stage.title, unit=stage.unit, total=stage.total, cached=stage.cached)
+            for stage in STAGES
+        ),
+        games=GAMES,
+    )
+
+
+FIRST_HALF: tuple[Event, ...] = (
+    started(),
+    StageFinished(stage="generate-prompt", seconds=0.0, cached=True),
+    StageStarted(stage="generate-image"),
+    *(StageProgress(stage="generate-image", done=done, total=1360, rate=14.2) for done in range(64, 512, 64)),
+    StageStarted(stage="encode"),
+    StageProgress(stage="encode", done=860, total=1800, rate=312.0),
+    *(ranking(game, provisional=True, images=420) for game in GAMES),
+    Warned(message="Classifier confidence is below 0.5 for 31 % of the images of wrong labels."),
+)
+SECOND_HALF: tuple[Event, ...] = (
+    StageProgress(stage="generate-image", done=1360, total=1360, rate=14.1),
+    StageFinished(stage="generate-image", seconds=96.0, cached=False),
+    StageFinished(stage="encode", seconds=4.4, cached=False),
+    StageStarted(stage="evaluate"),
+    StageFinished(stage="evaluate", seconds=1.8, cached=False),
+    StageStarted(stage="fit"),
+    *(ranking(game, provisional=False) for game in GAMES),
+    StageFinished(stage="fit", seconds=5.2, cached=False),
+    StageFinished(stage="record", seconds=0.1, cached=False),
+    RunFinished(run=RUN, seconds=108.0, cached=False),
+)
+
+
+class CannedSource:
+    """Plays canned events. A run emits the first half, waits at `gate`, then emits the second half and ends."""
+
+    def __init__(
+        self,
+        *,
+        run: str | None = None,
+        plan: Plan | SurrogateShapError | None = None,
+        results: Results | None = None,
+        first: Iterable[Event] = FIRST_HALF,
+        second: Iterable[Event] = SECOND_HALF,
+        failure: SurrogateShapError | None = None,
+    ) -> None:
+        self.target = run or "specs/digits.toml"
+        self.run = run
+        self.gate = Flag()
+        self.applied = 0
+        self.planned = 0
+        self.closed_by_stop = False
+        self.log: list[tuple[int, Event]] = []
+        self.status: str | None = None
+        self.finished = results
+        self._plan = plan
+        self._first, self._second, self._failure = tuple(first), tuple(second), failure
+
+    def plan(self) -> Plan:
+        """The canned plan, or its error."""
+        self.planned += 1
+        if isinstance(self._plan, SurrogateShapError):
+            raise self._plan
+        return self._plan or make_plan(cached=self.finished is not None)
+
+    def repair(self) -> None:
+        """From now on the plan can be made."""
+        self._plan = None
+
+    def results(self) -> Results | None:
+        """The results once finished."""
+        return self.finished
+
+    def apply(self, emit: Emit, stop: Flag) -> Results:
+        """Plays the run."""
+        self.applied += 1
+        for event in self._first:
+            emit(event)
+        while not self.gate.wait(0.005):
+            if stop.is_set():
+                self.closed_by_stop = True
+                emit(RunInterrupted(run=RUN))
+                raise InterruptedRun("stopped")
+        if self._failure is not None:
+            raise self._failure
+        for event in self._second:
+            emit(event)
+        self.finished = make_results()
+        return self.finished
+
+    def follow(self, run: str, after: int) -> tuple[Sequence[tuple[int, Event]], str]:
+        """The events of `log`, as another process would have stored them."""
+        if self.status is None:
+            raise RunError(f"there is no run {run}", "see `surrogateshap runs`")
+        return [(number, event) for number, event in self.log if number > after], self.status

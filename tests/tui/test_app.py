@@ -1,0 +1,368 @@
+"""The app under a pilot: canned events in, text on the screen out."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+from canned import FIRST_HALF, GAMES, NAMES, RUN, SECOND_HALF, CannedSource, make_plan, make_results, ranking, started
+from surrogateshap_tui.app import SurrogateShapApp
+from surrogateshap_tui.screens.dialogs import ErrorPage, HelpPage, Question
+from surrogateshap_tui.state import Grade
+from surrogateshap_tui.views.plan import PlanView
+from surrogateshap_tui.views.ranking import RankingView
+from surrogateshap_tui.widgets.ranking_table import RankingTable
+from textual.pilot import Pilot
+from textual.widgets import TabbedContent
+
+from surrogateshap.errors import Problem, RunError, SpecError
+from surrogateshap.events import StageProgress, StageStarted
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
+BROKEN = SpecError(
+    [
+        Problem("specs/digits.toml", 12, "utility[0].kind", "unknown kind `frechett`", "did you mean `frechet`?"),
+        Problem("specs/digits.toml", 31, "budget.images", "must be at least 1", "give a whole number of images"),
+    ]
+)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """Lets the app work until the condition holds."""
+    for _ in range(500):
+        if condition():
+            return
+        await pilot.pause(0.01)
+    raise TimeoutError("the app did not get there")
+
+
+def screen(app: SurrogateShapApp) -> str:
+    """What the screen shows, as lines of text."""
+    width, height = app.size
+    lines = app.screen._compositor.render_strips() if height else []
+    return "\n".join("".join(segment.text for segment in strip)[:width].rstrip() for strip in lines)
+
+
+async def ready(pilot: Pilot[None], app: SurrogateShapApp) -> None:
+    await until(pilot, lambda: bool(app.state.stages) and not app.workers._workers)
+    await pilot.pause()
+
+
+async def begin(pilot: Pilot[None], app: SurrogateShapApp) -> None:
+    """Applies the plan and waits for the first half of the canned events."""
+    await ready(pilot, app)
+    await pilot.press("a", "y")
+    await until(pilot, lambda: len(app.state.rankings) == len(GAMES) and bool(app.state.warnings))
+    await pilot.pause()
+
+
+def active(app: SurrogateShapApp) -> str:
+    return app.query_one(TabbedContent).active
+
+
+@SIZES
+async def test_from_plan_to_ranking(size: tuple[int, int]) -> None:
+    source = CannedSource()
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot, app)
+        shown = screen(app)
+        assert "5 stages of 6 to do, about 2 min" in shown
+        assert "+  new      Generate images, image proxy" in shown
+        assert "=  cached   Generate images, prompt proxy" in shown
+        assert "1,360 of 1,800 images" in shown
+        await pilot.press("a")
+        assert isinstance(app.screen, Question)
+        assert "Denoising steps: 32,640" in screen(app)
+        await pilot.press("n")
+        assert source.applied == 0
+        await begin(pilot, app)
+        shown = screen(app)
+        assert active(app) == "run"
+        assert "448/1,360" in shown
+        assert "64 s left" in shown
+        assert "Classifier confidence is below 0.5" in shown
+        await pilot.press("3")
+        await pilot.pause()
+        assert "provisional, from 420 images" in screen(app)
+        await pilot.press("2")
+        source.gate.set()
+        await until(pilot, lambda: app.state.status == "finished" and active(app) == "ranking")
+        await pilot.pause()
+        shown = screen(app)
+        assert "final, from 1,360 images; exact, 16,384 coalitions; 95 % intervals" in shown
+        assert " 1 (1–3)" in shown
+        assert "0.94 …  1.26" in shown
+        assert source.applied == 1
+
+
+@SIZES
+async def test_games_are_switched_and_the_cursor_moves_with_vim_keys(size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource(results=make_results()))
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot, app)
+        await pilot.press("3", "right_square_bracket")
+        await pilot.pause()
+        assert "source / fidelity / prompt" in screen(app)
+        assert "game 2 of 4" in screen(app)
+        assert "can't tell apart 2 sets of contributors" in screen(app)
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        await pilot.pause()
+        assert "game 4 of 4" in screen(app)
+        table = app.query_one(RankingTable)
+        await pilot.press("j", "j", "k")
+        assert table.cursor_row == 1
+        await pilot.press("G")
+        await pilot.pause()
+        assert table.cursor_row == len(NAMES) - 1
+        assert "rank 14 of 14" in screen(app)
+        await pilot.press("g")
+        assert table.cursor_row == 0
+
+
+async def test_new_values_change_cells_and_keep_the_cursor_on_its_contributor() -> None:
+    app = SurrogateShapApp(CannedSource())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        await pilot.press("3", "j", "j")
+        table = app.query_one(RankingTable)
+        rows = list(table.rows)
+        swapped = (NAMES[2], NAMES[0], NAMES[1], *NAMES[3:])
+        for _ in range(2):
+            app._event_arrived(_arrived(ranking(provisional=True, images=421, names=swapped)))
+            app.flush()
+        await pilot.pause()
+        assert list(table.rows) == rows
+        assert table.selected.name == NAMES[2]
+        assert table.cursor_row == 0
+        assert table.get_row_at(1)[1].plain.strip() == NAMES[0]
+
+
+async def test_nothing_to_do_goes_to_the_ranking() -> None:
+    source = CannedSource(results=make_results())
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await ready(pilot, app)
+        assert active(app) == "plan"
+        await pilot.press("a")
+        await pilot.pause()
+        assert active(app) == "ranking"
+        assert [notice.message for notice in app._notifications] == ["Nothing to do: every stage is cached."]
+        assert source.applied == 0
+
+
+async def test_stop_keeps_what_is_finished() -> None:
+    source = CannedSource()
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: app.state.status == "interrupted")
+        await pilot.pause()
+        assert source.closed_by_stop
+        assert "stopped; what is finished is kept" in screen(app)
+        assert app.state.ranking(GAMES[0]).images == 420
+        await until(pilot, lambda: source.planned == 2)
+
+
+async def test_quitting_asks_while_a_run_goes_on_and_stops_it() -> None:
+    source = CannedSource()
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        await pilot.press("q")
+        assert isinstance(app.screen, Question)
+        await pilot.press("n")
+        await pilot.pause()
+        assert app.is_running
+        assert not source.closed_by_stop
+        await pilot.press("q", "y")
+        await until(pilot, lambda: not app.is_running)
+    assert source.closed_by_stop
+
+
+async def test_quitting_does_not_ask_when_nothing_runs() -> None:
+    app = SurrogateShapApp(CannedSource())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, app)
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running)
+
+
+@SIZES
+async def test_a_wrong_spec_shows_every_problem_and_can_be_read_again(size: tuple[int, int]) -> None:
+    source = CannedSource(plan=BROKEN)
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ErrorPage))
+        await pilot.pause()
+        shown = screen(app)
+        for text in ("2 problems", "specs/digits.toml:12 utility[0].kind", "did you mean `frechet`?", "budget.images"):
+            assert text in shown
+        await pilot.press("escape")
+        source.repair()
+        await pilot.press("r")
+        await ready(pilot, app)
+        assert "Generate images, image proxy" in screen(app)
+
+
+async def test_a_failing_run_is_a_dialog_and_the_app_goes_on() -> None:
+    source = CannedSource(failure=RunError("the GPU ran out of memory", "set execution.batch_size = 16"))
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        source.gate.set()
+        await until(pilot, lambda: isinstance(app.screen, ErrorPage))
+        await pilot.pause()
+        assert "the GPU ran out of memory" in screen(app)
+        assert "set execution.batch_size = 16" in screen(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: source.planned == 2 and not app.workers._workers)
+        await pilot.press("a")
+        assert isinstance(app.screen, Question)
+
+
+async def test_a_run_elsewhere_is_followed_to_its_end_and_closing_never_stops_it() -> None:
+    source = CannedSource(run=RUN)
+    source.log, source.status = list(enumerate(FIRST_HALF, 1)), "running"
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: bool(app.state.warnings))
+        await pilot.pause()
+        assert "running in another process" in screen(app)
+        await pilot.press("a", "s")
+        assert source.applied == 0
+        source.finished = make_results()
+        source.log += list(enumerate(SECOND_HALF, len(FIRST_HALF) + 1))
+        source.status = "done"
+        await until(pilot, lambda: app.state.status == "finished" and active(app) == "ranking")
+        await pilot.pause()
+        assert app.state.ranking(GAMES[0]).grade is Grade.RESULT
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running)
+    assert not source.closed_by_stop
+
+
+async def test_a_spec_whose_run_goes_on_elsewhere_is_followed() -> None:
+    source = CannedSource()
+    source.log, source.status = list(enumerate(FIRST_HALF, 1)), "running"
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: bool(app.state.rankings) and active(app) == "run")
+        await pilot.press("a")
+        await pilot.pause()
+        assert "Another process seems to be running this already." in screen(app)
+
+
+async def test_a_run_that_is_not_there_is_an_error() -> None:
+    app = SurrogateShapApp(CannedSource(run="nothing-1"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ErrorPage))
+        await pilot.pause()
+        assert "there is no run nothing-1" in screen(app)
+
+
+HOSTILE = ("[red]bold[/red]", "\x1b[2Jwiped", "a\u202ekcab", "[/", "名前" * 30, "x" * 300)
+
+
+@SIZES
+async def test_hostile_names_are_shown_as_plain_text(size: tuple[int, int]) -> None:
+    plan = make_plan(name="[b]digits[/b]\x1b]0;title\x07", warnings=("[link=x]click[/link]\x1b[31m",))
+    event = ranking(provisional=True, images=420, names=HOSTILE)
+    source = CannedSource(plan=plan, first=(*FIRST_HALF, event))
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot, app)
+        assert "[b]digits[/b]�]0;title�" in screen(app)
+        assert "[link=x]click[/link]�[31m" in screen(app)
+        await begin(pilot, app)
+        await until(pilot, lambda: app.state.ranking(GAMES[0]).places[0].name == HOSTILE[0])
+        await pilot.press("3")
+        await pilot.pause()
+        shown = screen(app)
+        assert "[red]bold[/red]" in shown
+        assert "�[2Jwiped" in shown
+        assert "a�kcab" in shown
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
+        assert all(line.count("●") == 1 for line in shown.splitlines()[7:12])
+
+
+async def test_help_and_jumping_between_tabs() -> None:
+    app = SurrogateShapApp(CannedSource())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, app)
+        for key, tab in (("2", "run"), ("3", "ranking"), ("1", "plan")):
+            await pilot.press(key)
+            await pilot.pause()
+            assert active(app) == tab
+        view = app.query_one(PlanView)
+        await pilot.press("j", "j")
+        assert view.scroll_target_y == 2
+        await pilot.press("G")
+        assert view.scroll_target_y == view.max_scroll_y > 2
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpPage)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpPage)
+
+
+async def test_a_flood_of_progress_redraws_rarely_and_loses_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    flood = tuple(StageProgress(stage="generate-image", done=done % 1361, total=1360, rate=9.0) for done in range(5000))
+    first = (started(), StageStarted(stage="generate-image"), *flood, *FIRST_HALF[-5:])
+    app = SurrogateShapApp(CannedSource(first=first))
+    drawn = 0
+    show = RankingView.show
+
+    def counted(self: RankingView, state: object) -> None:
+        nonlocal drawn
+        drawn += 1
+        show(self, state)
+
+    monkeypatch.setattr(RankingView, "show", counted)
+    began = time.monotonic()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        # Beside four redraws a second: those that a key or the end of a load asks for.
+        assert drawn <= 4 * (time.monotonic() - began) + 8
+        assert {item.game for item in app.state.rankings} == set(GAMES)
+
+
+async def test_messages_are_taken_in_the_order_they_were_posted(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    source = CannedSource()
+    app = SurrogateShapApp(source)
+    import surrogateshap_tui.app as module
+
+    reduce_all = module.reduce_all
+
+    def spied(state, events):
+        seen.extend(events)
+        return reduce_all(state, events)
+
+    monkeypatch.setattr(module, "reduce_all", spied)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        source.gate.set()
+        await until(pilot, lambda: app.state.status == "finished" and active(app) == "ranking")
+        await asyncio.sleep(0)
+    results = [event for event in (*FIRST_HALF, *SECOND_HALF) if not event.coalesces]
+    assert [event for event in seen if not event.coalesces] == results
+
+
+async def test_without_colour_the_signs_and_words_remain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = SurrogateShapApp(CannedSource())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        shown = screen(app)
+        assert "> Generate images, image proxy" in shown
+        assert "cached" in shown
+        assert "━━━" in shown
+        assert "───" in shown
+
+
+def _arrived(event):
+    from surrogateshap_tui.messages import EventArrived
+
+    return EventArrived(event)

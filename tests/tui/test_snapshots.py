@@ -1,0 +1,88 @@
+"""Pictures of every view at the smallest and at a large terminal, compared byte for byte."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from canned import CannedSource, make_results
+from surrogateshap_tui.app import SurrogateShapApp
+from surrogateshap_tui.screens.dialogs import ErrorPage
+from test_app import BROKEN, active, begin, ready, until
+from textual.pilot import Pilot
+
+pytestmark = pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
+Compare = Callable[..., bool]
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    await pilot.pause()
+    await pilot.wait_for_scheduled_animations()
+    await pilot.pause()
+
+
+def picture(app: SurrogateShapApp, steps: Callable[[Pilot[None]], Awaitable[None]]):
+    async def run_before(pilot: Pilot[None]) -> None:
+        app.animation_level = "none"
+        await steps(pilot)
+        await settle(pilot)
+
+    return run_before
+
+
+def test_plan(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource())
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, lambda pilot: ready(pilot, app)))
+
+
+def test_confirmation(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource())
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("a")
+
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))
+
+
+def test_run(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource())
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, lambda pilot: begin(pilot, app)))
+
+
+def test_provisional_ranking(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource())
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await begin(pilot, app)
+        await pilot.press("3", "j")
+
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))
+
+
+def test_final_ranking(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource(results=make_results()))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("3", "right_square_bracket")
+        await until(pilot, lambda: active(app) == "ranking")
+
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))
+
+
+def test_errors(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource(plan=BROKEN))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: isinstance(app.screen, ErrorPage))
+
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))
+
+
+def test_help(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = SurrogateShapApp(CannedSource())
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("question_mark")
+
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))

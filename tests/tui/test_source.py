@@ -1,0 +1,67 @@
+"""The source that the command uses calls the library's door as the door is."""
+
+import sys
+import types
+from pathlib import Path
+from threading import Event as Flag
+
+import pytest
+from canned import make_plan, make_results, started
+from surrogateshap_tui.source import ApiSource
+
+import surrogateshap
+from surrogateshap.errors import RunError
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """A door that notes what it is asked."""
+    asked: list[tuple[str, object, dict[str, object]]] = []
+
+    def note(name: str, answer: object):
+        def call(*arguments: object, **options: object) -> object:
+            asked.append((name, arguments[0], options))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+    module = types.ModuleType("surrogateshap.api")
+    module.plan = note("plan", make_plan())
+    module.apply = note("apply", make_results())
+    module.show = note("show", RunError("no results"))
+    module.follow = note("follow", ([(1, started())], "running"))
+    module.store_folder = lambda spec, store: store or spec.parent / ".surrogateshap"
+    monkeypatch.setitem(sys.modules, "surrogateshap.api", module)
+    monkeypatch.setattr(surrogateshap, "api", module, raising=False)
+    return types.SimpleNamespace(asked=asked, module=module)
+
+
+def test_a_spec(door: types.SimpleNamespace, tmp_path: Path) -> None:
+    source = ApiSource("specs/digits.toml", store=None, allow_paths=[tmp_path])
+    assert source.run is None
+    assert source.plan() == make_plan()
+    assert source.results() is None
+    stop = Flag()
+    assert source.apply(print, stop) == make_results()
+    assert source.follow("digits-1", 7) == ([(1, started())], "running")
+    assert door.asked == [
+        ("plan", Path("specs/digits.toml"), {"store": None, "allow_paths": (tmp_path,)}),
+        ("show", "specs/digits.toml", {"store": None}),
+        (
+            "apply",
+            Path("specs/digits.toml"),
+            {"store": None, "allow_paths": (tmp_path,), "emit": print, "stop": stop},
+        ),
+        ("follow", "digits-1", {"store": Path("specs/.surrogateshap"), "after": 7}),
+    ]
+
+
+def test_a_run(door: types.SimpleNamespace, tmp_path: Path) -> None:
+    source = ApiSource("digits-1", store=tmp_path, allow_paths=())
+    assert source.run == "digits-1"
+    door.module.show = lambda target, store: make_results()
+    assert source.results() == make_results()
+    source.follow("digits-1", 0)
+    assert door.asked == [("follow", "digits-1", {"store": tmp_path, "after": 0})]

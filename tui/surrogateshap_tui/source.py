@@ -1,0 +1,81 @@
+"""What the app needs from outside, and the door it gets it through."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event as Flag
+from typing import Protocol
+
+from surrogateshap.errors import RunError
+from surrogateshap.events import Emit, Event
+from surrogateshap.plan.model import Plan
+from surrogateshap.record.results import Results
+
+RUNNING = "running"
+"""The status of a run that some process is executing now."""
+
+
+class Source(Protocol):
+    """One spec, or one run. All methods block and are called from worker threads; all raise SurrogateShapError."""
+
+    @property
+    def target(self) -> str:
+        """As the user named it."""
+
+    @property
+    def run(self) -> str | None:
+        """The run's name, where a run was opened; None for a spec."""
+
+    def plan(self) -> Plan:
+        """What applying the spec would do now."""
+
+    def apply(self, emit: Emit, stop: Flag) -> Results:
+        """Applies the spec. `emit` is called from any thread; raises InterruptedRun once `stop` is heeded."""
+
+    def results(self) -> Results | None:
+        """The results of the finished run; None where there is none."""
+
+    def follow(self, run: str, after: int) -> tuple[Sequence[tuple[int, Event]], str]:
+        """The run's events later than number `after`, each with its number, and the run's status."""
+
+
+class ApiSource:
+    """The source that the `surrogateshap tui` command uses. Raises RunError for a run that doesn't exist."""
+
+    def __init__(self, target: str, *, store: Path | None, allow_paths: Sequence[Path]) -> None:
+        self.target = target
+        path = Path(target)
+        self.run = None if path.suffix in (".toml", ".json") or path.is_file() else target
+        self._spec_file = path
+        self._store = store
+        self._allow_paths = tuple(allow_paths)
+
+    def plan(self) -> Plan:
+        """See Source."""
+        from surrogateshap import api
+
+        plan = api.plan(Path(self.target), store=self._store, allow_paths=self._allow_paths)
+        self._spec_file = Path(plan.spec_file)
+        return plan
+
+    def apply(self, emit: Emit, stop: Flag) -> Results:
+        """See Source."""
+        from surrogateshap import api
+
+        return api.apply(Path(self.target), store=self._store, allow_paths=self._allow_paths, emit=emit, stop=stop)
+
+    def results(self) -> Results | None:
+        """See Source."""
+        from surrogateshap import api
+
+        try:
+            return api.show(self.target, store=self._store)
+        except RunError:
+            return None
+
+    def follow(self, run: str, after: int) -> tuple[Sequence[tuple[int, Event]], str]:
+        """See Source."""
+        from surrogateshap import api
+
+        # A spec's runs are kept beside it; a run opened by its name is looked for where the command looks.
+        store = self._store if self.run is not None else api.store_folder(self._spec_file, self._store)
+        return api.follow(run, store=store, after=after)
