@@ -82,7 +82,7 @@ def test_digits() -> None:
         ("collection", ("collection",)),
     ]
     assert (spec.proxy.kind, spec.proxy.strength) == (("prompt", "image"), 0.6)
-    assert (spec.sampling.steps, spec.sampling.guidance_scale) == (20, 1.5)
+    assert (spec.sampling.steps, spec.sampling.guidance_scale) == (20, 2.0)
     assert spec.budget.images_per_contributor == 100
     assert spec.utility == (
         FrechetUtility(name="quality", kind="frechet", reference="example:digits/reference.parquet"),
