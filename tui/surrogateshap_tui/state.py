@@ -62,7 +62,7 @@ class StageState:
         """Seconds until it is done, at the present rate; None where that is unknown."""
         if self.status in ("done", "cached"):
             return 0.0
-        if self.status != "running" or self.rate <= 0:
+        if self.status != "running" or not self.rate > 0:  # NaN is not
             return None
         return max(0, self.total - self.done) / self.rate
 
