@@ -181,7 +181,9 @@ def abandoned(state: RunState) -> RunState:
 
 def time_left(state: RunState, plan: Plan | None) -> float | None:
     """Seconds until the run is done: measured rates for what runs, the plan's estimates for what waits."""
-    estimates = {stage.id: stage.seconds for stage in plan.stages} if plan and plan.run == state.run else {}
+    estimates: dict[str, float | None] = (
+        {stage.id: stage.seconds for stage in plan.stages} if plan and plan.run == state.run else {}
+    )
     total = 0.0
     for stage in state.stages:
         left = estimates.get(stage.id) if stage.status == "waiting" else stage.left
