@@ -1,7 +1,6 @@
 """The app under a pilot: canned events in, text on the screen out."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import pytest
@@ -320,11 +319,10 @@ async def test_a_flood_of_progress_redraws_rarely_and_loses_no_result(monkeypatc
         show(self, state)
 
     monkeypatch.setattr(RankingView, "show", counted)
-    began = time.monotonic()
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
-        # Beside four redraws a second: those that a key or the end of a load asks for.
-        assert drawn <= 4 * (time.monotonic() - began) + 8
+        # 5,000 events, and a redraw four times a second, or where a key or the end of a load asks for one.
+        assert drawn < 100
         assert {item.game for item in app.state.rankings} == set(GAMES)
 
 

@@ -33,9 +33,17 @@ def test_every_number_draws_in_the_width(low: float, value: float, high: float, 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "< 1 s"), (20.4, "20 s"), (150, "2 min"), (3900, "1 h 05 min"), (200_000, "2 d 8 h"), (math.inf, "unknown")],
+    [
+        (0.2, "< 1 s"),
+        (20.4, "20 s"),
+        (150, "2 min"),
+        (3900, "1 h 05 min"),
+        (200_000, "2 d 8 h"),
+        (math.inf, "unknown"),
+        (None, "unknown"),
+    ],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_durations(seconds: float | None, text: str) -> None:
     assert formats.duration(seconds) == text
 
 

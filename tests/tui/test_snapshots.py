@@ -15,13 +15,10 @@ Compare = Callable[..., bool]
 
 async def settle(pilot: Pilot[None]) -> None:
     await pilot.pause()
-    await pilot.wait_for_scheduled_animations()
-    await pilot.pause()
 
 
 def picture(app: SurrogateShapApp, steps: Callable[[Pilot[None]], Awaitable[None]]):
     async def run_before(pilot: Pilot[None]) -> None:
-        app.animation_level = "none"
         await steps(pilot)
         await settle(pilot)
 

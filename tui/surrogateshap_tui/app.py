@@ -65,6 +65,7 @@ class SurrogateShapApp(App[None]):
         self._loading = False
         self._quitting = False
         self._leaving = Flag()
+        self._offers: tuple[bool | None, ...] = ()
 
     def compose(self) -> ComposeResult:
         """See App."""
@@ -167,7 +168,7 @@ class SurrogateShapApp(App[None]):
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
         self._focus_view()
-        self.refresh_bindings()
+        self._show_offers()
 
     def action_show(self, tab: str) -> None:
         """Goes to a tab."""
@@ -286,7 +287,14 @@ class SurrogateShapApp(App[None]):
         rankings = self.query_one(RankingView)
         rankings.show(state)
         self.query_one(RunView).show(state, rankings.game, words)
-        self.refresh_bindings()
+        self._show_offers()
+
+    def _show_offers(self) -> None:
+        """Redraws the footer, which is costly, when other keys than before can be used."""
+        offers = tuple(self.check_action(action, ()) for action in ("apply", "stop", "reload", "turn"))
+        if offers != self._offers:
+            self._offers = offers
+            self.refresh_bindings()
 
     def _words(self) -> str:
         state = self.state

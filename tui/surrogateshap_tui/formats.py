@@ -19,9 +19,9 @@ def units(number: int, unit: str) -> str:
     return f"{count(number)} {unit.removesuffix('s') if number == 1 else unit}"
 
 
-def duration(seconds: float) -> str:
-    """`< 1 s`, `20 s`, `3 min`, `1 h 05 min`, `2 d 3 h`; `unknown` for what is no number."""
-    if not math.isfinite(seconds):
+def duration(seconds: float | None) -> str:
+    """`< 1 s`, `20 s`, `3 min`, `1 h 05 min`, `2 d 3 h`; `unknown` for None and what is no number."""
+    if seconds is None or not math.isfinite(seconds):
         return "unknown"
     if seconds < 1:
         return "< 1 s"
@@ -34,6 +34,11 @@ def duration(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(seconds / 3600)
     return f"{hours // 24} d {hours % 24} h"
+
+
+def about(seconds: float | None) -> str:
+    """An estimate: `about 3 min`; `time unknown` for None."""
+    return f"about {duration(seconds)}" if seconds is not None else "time unknown"
 
 
 def rate(per_second: float) -> str:

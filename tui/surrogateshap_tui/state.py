@@ -62,7 +62,7 @@ class StageState:
         """Seconds until it is done, at the present rate; None where that is unknown."""
         if self.status in ("done", "cached"):
             return 0.0
-        if self.status != "running" or self.rate <= 0:
+        if self.status != "running" or not self.rate > 0:  # NaN is not
             return None
         return max(0, self.total - self.done) / self.rate
 
@@ -181,7 +181,9 @@ def abandoned(state: RunState) -> RunState:
 
 def time_left(state: RunState, plan: Plan | None) -> float | None:
     """Seconds until the run is done: measured rates for what runs, the plan's estimates for what waits."""
-    estimates = {stage.id: stage.seconds for stage in plan.stages} if plan and plan.run == state.run else {}
+    estimates: dict[str, float | None] = (
+        {stage.id: stage.seconds for stage in plan.stages} if plan and plan.run == state.run else {}
+    )
     total = 0.0
     for stage in state.stages:
         left = estimates.get(stage.id) if stage.status == "waiting" else stage.left

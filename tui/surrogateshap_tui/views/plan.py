@@ -39,16 +39,14 @@ def summary(plan: Plan) -> str:
     pending = sum(stage.state != "cached" for stage in plan.stages)
     if not pending:
         return "Nothing to do: every stage is cached."
-    return (
-        f"{formats.several(pending, 'stage')} of {len(plan.stages)} to do, about {formats.duration(plan.cost.seconds)}"
-    )
+    return f"{formats.several(pending, 'stage')} of {len(plan.stages)} to do, {formats.about(plan.cost.seconds)}"
 
 
 def cost_lines(cost: Cost) -> Iterator[tuple[str, str]]:
     """What the pending work takes, as pairs of a quantity and its value."""
     yield "Images", formats.count(cost.images)
     yield "Denoising steps", formats.count(cost.denoising_steps)
-    yield "Time", f"about {formats.duration(cost.seconds)}"
+    yield "Time", formats.about(cost.seconds)
     yield "Disk, memory", f"{formats.size(cost.disk_bytes)}, {formats.size(cost.memory_bytes)}"
 
 
