@@ -15,9 +15,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from pydantic import TypeAdapter
 
 from surrogateshap.estimate import (
     TreeSettings,
@@ -31,11 +33,12 @@ from surrogateshap.estimate.fit import share_gap
 from surrogateshap.estimate.surrogate import train, with_full
 from surrogateshap.games import FreshGame, Membership, MixtureGame, Utility, coalition_shares, make_utility
 from surrogateshap.games.encoded import Bools, Encoded, Floats, Ints
-from surrogateshap.spec.model import FrechetUtility, PairwiseUtility, Quantile, ScoreUtility
+from surrogateshap.spec.model import UtilitySection
 
 CONDITIONS, DIMENSIONS = 20, 6
 UTILITIES = ("mean", "quantile", "frechet", "pairwise")
 PUBLISHED_COALITIONS = 300
+SECTION: TypeAdapter[UtilitySection] = TypeAdapter(UtilitySection)
 
 
 @dataclass(frozen=True)
@@ -94,16 +97,14 @@ def make_world(n: int, seed: int) -> World:
 
 def make(name: str, images: Encoded, world: World) -> Utility:
     """One of UTILITIES on some images."""
-    score = {"class": 0}
-    sections = {
-        "mean": lambda: ScoreUtility.model_validate({"name": "u", "kind": "score", "score": score}),
-        "quantile": lambda: ScoreUtility.model_validate(
-            {"name": "u", "kind": "score", "score": score, "statistic": Quantile(quantile=0.9)}
-        ),
-        "frechet": lambda: FrechetUtility(name="u", kind="frechet"),
-        "pairwise": lambda: PairwiseUtility(name="u", kind="pairwise"),
-    }
-    return make_utility(sections[name](), images, world.reference)
+    score: dict[str, Any] = {"kind": "score", "score": {"class": 0}}
+    section: dict[str, Any] = {
+        "mean": score,
+        "quantile": {**score, "statistic": {"quantile": 0.9}},
+        "frechet": {"kind": "frechet"},
+        "pairwise": {"kind": "pairwise"},
+    }[name]
+    return make_utility(SECTION.validate_python({"name": name, **section}), images, world.reference)
 
 
 def truth(game: MixtureGame, orderings: int) -> tuple[Floats, float]:
