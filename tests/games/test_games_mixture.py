@@ -117,6 +117,12 @@ def test_resampling_keeps_the_size_of_every_cell(sizes, seed):
     assert (counts == counts.astype(int)).all()
 
 
+def test_every_image_is_drawn_as_often_as_the_others():
+    m, rng = membership(), np.random.default_rng(0)
+    drawn = np.mean([m.resample(rng) for _ in range(3_000)], axis=0)
+    np.testing.assert_allclose(drawn, 1, atol=0.1)
+
+
 @given(seed=st.integers(0, 2**32), dropped=st.integers(0, 3))
 def test_weights_sum_to_one_and_empty_cells_are_dropped(seed, dropped):
     rng = np.random.default_rng(seed)

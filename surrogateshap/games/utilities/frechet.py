@@ -19,27 +19,28 @@ class Frechet:
         spectrum, basis = np.linalg.eigh(covariance)
         self._spectrum = np.maximum(spectrum, 0.0)
         self._features = (features - centre) @ basis
-        self._upper = np.triu_indices(features.shape[1])
+        d = features.shape[1]
+        self._upper = np.triu_indices(d)
+        # Where each entry of a symmetric matrix lies in its upper triangle.
+        self._unpack = np.empty((d, d), dtype=np.int64)
+        self._unpack[self._upper] = self._unpack.T[self._upper] = np.arange(len(self._upper[0]))
 
     def summarise(self, weights: sp.csr_array | Floats) -> Floats:
         """(K, p): means, then the upper triangle of the second moments."""
-        x, d = self._features, self._features.shape[1]
-        out = np.empty((weights.shape[0], d + len(self._upper[0])))
-        for k in range(weights.shape[0]):
-            row = weights[[k]]
-            used = row.indices if isinstance(row, sp.csr_array) else np.arange(len(x))
-            held = row.data if isinstance(row, sp.csr_array) else row[0]
-            out[k, :d] = held @ x[used]
-            out[k, d:] = ((x[used] * held[:, None]).T @ x[used])[self._upper]
+        sparse, d = sp.csr_array(weights), self._features.shape[1]
+        out = np.empty((sparse.shape[0], d + len(self._upper[0])))
+        for k in range(sparse.shape[0]):
+            held = slice(sparse.indptr[k], sparse.indptr[k + 1])
+            x = self._features[sparse.indices[held]]
+            weighted = x * sparse.data[held, None]
+            out[k, :d] = weighted.sum(axis=0)
+            out[k, d:] = (weighted.T @ x)[self._upper]
         return out
 
     def value(self, summaries: Floats) -> Floats:
         """(M,); one (M, d, d) array at a time."""
         d = len(self._spectrum)
-        mean = summaries[:, :d]
-        second = np.zeros((len(summaries), d, d))
-        second[:, self._upper[0], self._upper[1]] = summaries[:, d:]
-        second[:, self._upper[1], self._upper[0]] = summaries[:, d:]
+        mean, second = summaries[:, :d], summaries[:, d:][:, self._unpack]
         covariance = second - mean[:, :, None] * mean[:, None, :]
         trace = np.trace(covariance, axis1=1, axis2=2)
         scale = np.sqrt(self._spectrum)
