@@ -14,6 +14,8 @@ import click
 from surrogateshap.cli.options import allow_option, command_line, store_option, target_argument
 from surrogateshap.errors import InterruptedRun
 
+FULL_TABLES = 3
+"""Games whose rankings are printed whole; of more, who is first and who is last."""
 STOPPING = "Stopping after the current batch; press again to stop at once."
 
 
@@ -32,12 +34,12 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
 def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow_paths: tuple[Path, ...]) -> int:
     """Run a spec or a saved plan, or go on with what was interrupted.
 
-    The plan and the progress are told on stderr; the ranking is printed on stdout. Ctrl-C stops after the current
-    batch, a second one at once; what was finished is kept.
+    The plan and the progress are told on stderr; the ranking is printed on stdout: of many games, who is first and
+    last. Ctrl-C stops after the current batch, a second one at once; what was finished is kept.
     """
     from surrogateshap import api
     from surrogateshap.cli.display import make_display
-    from surrogateshap.cli.show import print_table
+    from surrogateshap.cli.show import print_overview, print_table
 
     plan = api.plan(target, store=store, allow_paths=allow_paths)
     asking = plan.pending and not yes and sys.stdin.isatty() and sys.stderr.isatty()
@@ -56,7 +58,12 @@ def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow
         return InterruptedRun.exit_code
     if display.failure is not None:
         click.echo(f"The progress could not be shown to its end ({type(display.failure).__name__}).", err=True)
-    if kind != "json":
+    if kind == "json":
+        return 0
+    if len(results.games) > FULL_TABLES:
+        print_overview(results)
+        click.echo(f"Whole rankings: {command_line('show', target, store, ())}", err=True)
+    else:
         print_table(results)
     return 0
 

@@ -10,6 +10,8 @@ from surrogateshap.errors import SurrogateShapError
 from surrogateshap.text import harmless
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from surrogateshap.record.results import Results
 
 
@@ -66,9 +68,19 @@ def _text(kind: str, results: "Results") -> str:
 
 def print_table(results: "Results", top: int | None = None, file: IO[str] | None = None) -> None:
     """The rankings on stdout, as wide as the terminal, or in a file, 80 columns wide."""
-    from rich.console import Console
-
     from surrogateshap.report import table
 
-    width = None if file is None else 80
-    Console(file=file, width=width, markup=False, highlight=False, emoji=False).print(table(results, top=top))
+    _print(table(results, top=top), file)
+
+
+def print_overview(results: "Results") -> None:
+    """Who is first and last in each game, on stdout."""
+    from surrogateshap.report import overview
+
+    _print(overview(results), None)
+
+
+def _print(shown: "Group", file: IO[str] | None) -> None:
+    from rich.console import Console
+
+    Console(file=file, width=None if file is None else 80, markup=False, highlight=False, emoji=False).print(shown)

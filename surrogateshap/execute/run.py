@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
 from surrogateshap.events import (
@@ -78,7 +79,8 @@ class _Attempt:
         cached = results is not None
         try:
             if results is None:
-                results = self._work()
+                with threadpool_limits(self._spec.execution.threads, user_api="blas"):
+                    results = self._work()
             else:
                 for game in results.games:
                     self._tell_final(game)

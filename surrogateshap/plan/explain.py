@@ -75,12 +75,17 @@ def _pools(plan: Plan) -> list[str]:
 
 
 def _games(plan: Plan) -> list[str]:
-    head = ("grouping", "utility", "proxy", "estimator", "coalitions")
-    rows = [
-        (game.info.grouping, game.info.utility, game.info.proxy, game.estimator, count(game.coalitions))
-        for game in plan.games
-    ]
-    return _columns([head, *rows], limits=(26, 26, 12, 10, 12), right=(4,)) if rows else []
+    """One entry per grouping and proxy: their utilities share everything else."""
+    utilities: dict[tuple[str, str, str, int], list[str]] = {}
+    for game in plan.games:
+        alike = (game.info.grouping, game.info.proxy, game.estimator, game.coalitions)
+        utilities.setdefault(alike, []).append(game.info.utility)
+    lines = []
+    for (grouping, proxy, estimator, coalitions), names in utilities.items():
+        how = f"{estimator}, {plural(coalitions, 'coalition')} each"
+        text = f"by {harmless(grouping)}, {harmless(proxy)} proxy ({how}): {', '.join(map(harmless, names))}"
+        lines += _wrapped(text, indent=4)
+    return lines
 
 
 def _stages(stages: Sequence[Stage]) -> list[str]:
@@ -95,7 +100,7 @@ def _stages(stages: Sequence[Stage]) -> list[str]:
             (
                 f"{_MARKERS[stage.state]} {stage.title}",
                 amount if cached else f"{part} {_TO_DO[stage.kind]}",
-                "" if cached or stage.seconds is None else duration(stage.seconds),
+                "" if cached else "unknown" if stage.seconds is None else duration(stage.seconds),
             )
         )
         reasons.append("" if cached else "; ".join(harmless(part) for part in (stage.because, stage.basis) if part))

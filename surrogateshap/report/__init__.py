@@ -3,12 +3,13 @@
 from surrogateshap.report.data import COLUMNS, json_text, to_csv, to_json, to_parquet
 from surrogateshap.report.markdown import to_markdown
 from surrogateshap.report.select import UnknownGameError, select
-from surrogateshap.report.table import table
+from surrogateshap.report.table import overview, table
 
 __all__ = [
     "COLUMNS",
     "UnknownGameError",
     "json_text",
+    "overview",
     "select",
     "table",
     "to_csv",

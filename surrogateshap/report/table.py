@@ -26,6 +26,20 @@ def table(results: Results, *, top: int | None = None, game: str | None = None) 
     return Group(*parts)
 
 
+def overview(results: Results) -> Group:
+    """Who is first and who is last in each game, a line each, for any width from 80 columns."""
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name, least in (("Game", 24), ("First", 12), ("Last", 12)):
+        grid.add_column(Text(name), min_width=least, no_wrap=True, overflow="ellipsis")
+    for game in results.games:
+        spec = on_one_scale(one.value for one in game.contributors)
+        ends = (game.contributors[0], game.contributors[-1])
+        cells = [f"{harmless(one.name, 24)} {format(one.value, spec)}" for one in ends]
+        grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in (label(game), *cells)))
+    fidelity = Text(f"Fidelity (agreement with retrained models): {results.fidelity}.")
+    return Group(_line(f"{results.name}, run {results.run}", "bold"), Text(""), grid, Text(""), fidelity)
+
+
 def _game(game: GameResult, top: int | None) -> list[RenderableType]:
     shown = game.contributors[:top]
     spec = on_one_scale(number for one in shown for number in (one.value, one.low, one.high))

@@ -266,7 +266,7 @@ class ExecutionSection(Section):
     batch_size: int = Field(default=256, ge=1, lt=2**31, json_schema_extra=EXECUTION)
     """Images per batch, and per shard that an interrupted run doesn't have to repeat."""
     threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=EXECUTION)
-    """CPU threads of the model. Default: torch's own choice."""
+    """CPU threads of models and of linear algebra. Default: the libraries' own choice."""
 
 
 class Spec(Section):

@@ -4,8 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import surrogateshap
-
 EXAMPLE = "example:"
 
 
@@ -20,7 +18,7 @@ class PathRefused(ValueError):  # noqa: N818 - says what was done, as `Interrupt
 
 def examples_folder() -> Path:
     """Where the examples that ship with the package lie: inside an installed one, beside it in a checkout."""
-    package = Path(surrogateshap.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "_examples"
     return installed if installed.is_dir() else package.parent / "examples"
 

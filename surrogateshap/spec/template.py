@@ -22,7 +22,7 @@ strength = 0.6                               # image proxy: share of the noise p
 mode = "pool"                                # "fresh": new images for each coalition, as published
 scheduler = "model"                          # or "ddim", "dpmsolver++", "euler", ...
 steps = 20
-guidance_scale = 1.5                         # 1 switches classifier-free guidance off
+guidance_scale = 2.0                         # 1 switches classifier-free guidance off
 
 [contributors]                               # the training data: one row per image
 manifest = "example:digits/contributors.parquet"
@@ -82,7 +82,7 @@ resamples = 200
 [execution]                                  # changes how it is computed, never what
 device = "auto"                              # "cpu", "cuda" or "mps"
 batch_size = 256
-# threads = 4
+threads = 1                                  # more for larger models; without it, the libraries choose
 """
 
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, Group
 
 from surrogateshap.record.results import Results
 from surrogateshap.report import (
     COLUMNS,
     UnknownGameError,
+    overview,
     select,
     table,
     to_csv,
@@ -31,8 +32,12 @@ SAMPLES = pytest.mark.parametrize(
 
 
 def shown(results: Results, width: int = 80, **more: object) -> str:
+    return shown_as(table(results, **more), width)  # type: ignore[arg-type]
+
+
+def shown_as(group: Group, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
-    console.print(table(results, **more))  # type: ignore[arg-type]
+    console.print(group)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -43,6 +48,14 @@ def test_table(name: str, results: Results) -> None:
     assert max(map(cell_len, text.splitlines())) <= 80
     assert all(character.isprintable() or character == "\n" for character in text)
     golden(GOLDEN / f"{name}.txt", text)
+
+
+@SAMPLES
+def test_overview(name: str, results: Results) -> None:
+    text = shown_as(overview(results))
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert all(character.isprintable() or character == "\n" for character in text)
+    golden(GOLDEN / f"{name}-overview.txt", text)
 
 
 @SAMPLES

@@ -92,7 +92,7 @@ def installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = home / "site" / "surrogateshap"
     (package / "_examples" / "digits").mkdir(parents=True)
     (package / "_examples" / "leak").symlink_to(home / "elsewhere")
-    monkeypatch.setattr(paths.surrogateshap, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(paths, "__file__", str(package / "spec" / "paths.py"))
     return package / "_examples"
 
 
