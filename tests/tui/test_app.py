@@ -137,6 +137,19 @@ async def test_new_values_change_cells_and_keep_the_cursor_on_its_contributor() 
         assert table.get_row_at(1)[1].plain.strip() == NAMES[0]
 
 
+async def test_a_ranking_without_intervals_claims_none() -> None:
+    event = ranking(provisional=True, images=420)
+    points = tuple(row.model_copy(update={"low": row.value, "high": row.value}) for row in event.contributors)
+    source = CannedSource(first=(*FIRST_HALF[:-1], event.model_copy(update={"contributors": points}), FIRST_HALF[-1]))
+    app = SurrogateShapApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        await pilot.press("3")
+        await pilot.pause()
+        assert "no interval yet" in screen(app)
+        assert "Interval" not in screen(app)
+
+
 async def test_nothing_to_do_goes_to_the_ranking() -> None:
     source = CannedSource(results=make_results())
     app = SurrogateShapApp(source)

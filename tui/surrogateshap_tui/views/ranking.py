@@ -119,7 +119,8 @@ def draw_game(state: RunState, game: GameInfo | None, ranking: Ranking | None, p
 def draw_place(place: Place, ranking: Ranking, palette: Palette) -> RenderableType:
     """One contributor in full."""
     scale = formats.Scale((place.value, place.low, place.high))
-    words = [f"value {scale(place.value)}", f"interval {scale(place.low)} to {scale(place.high)}"]
+    interval = f"interval {scale(place.low)} to {scale(place.high)}" if place.low < place.high else "no interval yet"
+    words = [f"value {scale(place.value)}", interval]
     words += [f"{formats.percent(place.share)} of v(N) − v(∅)"] if place.share is not None else []
     words += [formats.several(place.rows, "row")] if place.rows is not None else []
     rank = f"rank {place.rank} of {len(ranking.places)}"

@@ -28,7 +28,7 @@ class Column:
 
 
 def columns(places: tuple[Place, ...], palette: Palette, width: int) -> tuple[Column, ...]:
-    """Rank, contributor, value, bar and interval; share and rows where they are known. The bar takes what is left."""
+    """Rank, contributor, value, bar; interval, share and rows where they are known. The bar takes what is left."""
     numbers = [number for place in places for number in (place.value, place.low, place.high)]
     scale, axis = formats.Scale(numbers), whiskers.Axis.over(numbers)
     ranks = _column("Rank", _ranks(places))
@@ -40,7 +40,9 @@ def columns(places: tuple[Place, ...], palette: Palette, width: int) -> tuple[Co
         "Interval",
         [f"{low:>{low_width}} … {high:>{high_width}}" for low, high in zip(lows, highs, strict=True)],
     )
-    rest = [ranks, values, intervals]
+    # Provisional rankings may come without intervals.
+    known = [intervals] if any(place.low < place.high for place in places) else []
+    rest = [ranks, values, *known]
     gap = 2 if width >= _WIDE else 1
     settled = [
         _column("Share", [formats.percent(p.share) if p.share is not None else "—" for p in places], right=True),
@@ -54,7 +56,7 @@ def columns(places: tuple[Place, ...], palette: Palette, width: int) -> tuple[Co
     bar_width = max(free - name_width, _BAR_LEAST)
     bars = tuple(_bar(place, axis, bar_width, palette) for place in places)
     contributors = Column("Contributor", tuple(_fitted(name, name_width) for name in names), name_width)
-    ordered = (ranks, contributors, values, Column("", bars, bar_width), intervals, *settled)
+    ordered = (ranks, contributors, values, Column("", bars, bar_width), *known, *settled)
     return tuple(replace(column, width=column.width + gap) for column in ordered)
 
 
