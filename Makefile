@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 demo: $(VENV)/.base
 	$(BIN)/surrogateshap apply specs/digits.toml --yes
-	$(BIN)/surrogateshap show specs/digits.toml
+	$(BIN)/surrogateshap show specs/digits.toml --game "contributor / recognisable"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

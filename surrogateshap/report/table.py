@@ -10,7 +10,7 @@ from surrogateshap.report.words import basis, share
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, plural
 
-BAR = 14
+BAR = 12
 """Columns of the bar that draws value and interval."""
 
 
@@ -44,7 +44,7 @@ def _game(game: GameResult, top: int | None) -> list[RenderableType]:
     shown = game.contributors[:top]
     spec = on_one_scale(number for one in shown for number in (one.value, one.low, one.high))
     ends = (min([0.0, *(one.low for one in shown)]), max([0.0, *(one.high for one in shown)]))
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column(Text("Rank"), no_wrap=True)
     grid.add_column(Text("Contributor"), min_width=11)  # the only one that may shrink
     grid.add_column(Text("Value"), no_wrap=True, justify="right")
