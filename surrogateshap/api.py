@@ -116,10 +116,16 @@ def show(target: str, *, store: Path | None = None) -> "Results":
 
 
 def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[list[tuple[int, Event]], str]":
-    """Events of a run, also of one that another process works on, later than `after`; and the run's status."""
+    """Events of a run, also of one that another process works on, later than `after`; and the run's status.
+
+    A run whose process was killed counts as interrupted.
+    """
+    from surrogateshap.store.lock import lives
+
     opened, row = _find_run(target, store, unfinished=True)
     with opened:
-        return opened.events(row.run, after), row.status
+        status = "interrupted" if row.status == "running" and not lives(row.pid) else row.status
+        return opened.events(row.run, after), status
 
 
 def verify(record: Path) -> "VerifyReport":

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogateshap.units import duration, listed, on_one_scale, plural, significant, size
+from surrogateshap.units import about, amount, duration, listed, on_one_scale, percent, plural, rate, significant, size
 
 
 @pytest.mark.parametrize(
@@ -12,10 +14,11 @@ from surrogateshap.units import duration, listed, on_one_scale, plural, signific
         (9.94, "9.9 s"),
         (9.96, "10 s"),
         (59.4, "59 s"),
-        (59.6, "1 min 0 s"),
-        (200, "3 min 20 s"),
-        (3599.7, "1 h 0 min"),
-        (7500, "2 h 5 min"),
+        (59.6, "60 s"),
+        (89.6, "1 min"),
+        (200, "3 min"),
+        (3599.7, "1 h 00 min"),
+        (7500, "2 h 05 min"),
         (273_600, "3 d 4 h"),
         (float("inf"), "unknown"),
         (float("nan"), "unknown"),
@@ -69,3 +72,21 @@ def test_long_sets_are_cut() -> None:
     assert listed(names, 3) == "c0, c1, c2 and 17 others"
     assert listed(names[:4], 3) == "c0, c1, c2 and 1 other"
     assert listed(names[:3], 3) == "c0, c1, c2"
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [(1234.4, "1,234/s"), (43.2, "43/s"), (1.84, "1.8/s"), (0.2, "12/min"), (0, ""), (math.nan, "")],
+)
+def test_rates(per_second: float, text: str) -> None:
+    assert rate(per_second) == text
+
+
+def test_amounts() -> None:
+    assert amount(1, "records") == "1 record"
+    assert amount(1360, "images") == "1,360 images"
+
+
+def test_percentages_and_estimates() -> None:
+    assert (percent(0.123), percent(None), percent(math.nan)) == ("12.3%", "–", "–")
+    assert (about(200), about(None)) == ("about 3 min", "time unknown")

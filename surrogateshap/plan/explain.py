@@ -7,7 +7,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 from surrogateshap.plan.model import Cost, Plan, Stage, StageKind
 from surrogateshap.text import harmless
-from surrogateshap.units import count, duration, plural, size
+from surrogateshap.units import amount, count, duration, plural, size
 
 WIDTH = 100
 _MARKERS = {"new": "+", "partial": "~", "cached": "="}
@@ -92,14 +92,13 @@ def _stages(stages: Sequence[Stage]) -> list[str]:
     rows, reasons = [], []
     for stage in stages:
         pending = stage.total - stage.cached
-        unit = harmless(stage.unit, 20)
-        amount = f"{count(stage.total)} {unit}"
+        whole = amount(stage.total, harmless(stage.unit, 20))
         cached = stage.state == "cached"
-        part = f"{count(pending)} of {amount}" if stage.cached else amount
+        part = f"{count(pending)} of {whole}" if stage.cached else whole
         rows.append(
             (
                 f"{_MARKERS[stage.state]} {stage.title}",
-                amount if cached else f"{part} {_TO_DO[stage.kind]}",
+                whole if cached else f"{part} {_TO_DO[stage.kind]}",
                 "" if cached else "unknown" if stage.seconds is None else duration(stage.seconds),
             )
         )

@@ -4,9 +4,9 @@ import re
 
 from surrogateshap.record.results import ContributorResult, GameResult, Results
 from surrogateshap.report.select import label
-from surrogateshap.report.words import basis, share
+from surrogateshap.report.words import basis
 from surrogateshap.text import harmless
-from surrogateshap.units import listed, on_one_scale
+from surrogateshap.units import listed, on_one_scale, percent
 
 _SPECIAL = re.compile(r"[\\`*_\[\]{}()#|~$@:!]")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -44,7 +44,7 @@ def _row(one: ContributorResult, spec: str) -> str:
         f"{one.rows:,}",
         format(one.value, spec),
         f"{one.low:{spec}} to {one.high:{spec}}",
-        share(one.share),
+        percent(one.share),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -6,9 +6,9 @@ from rich.text import Text
 
 from surrogateshap.record.results import ContributorResult, GameResult, Results
 from surrogateshap.report.select import label, select
-from surrogateshap.report.words import basis, share
+from surrogateshap.report.words import basis
 from surrogateshap.text import harmless
-from surrogateshap.units import listed, on_one_scale, plural
+from surrogateshap.units import listed, on_one_scale, percent, plural
 
 BAR = 12
 """Columns of the bar that draws value and interval."""
@@ -58,7 +58,7 @@ def _game(game: GameResult, top: int | None) -> list[RenderableType]:
             Text(harmless(one.name), no_wrap=True, overflow="ellipsis"),
             Text(format(one.value, spec)),
             Text(f"{format(one.low, spec):>{widest}} to {format(one.high, spec):>{widest}}"),
-            Text(share(one.share)),
+            Text(percent(one.share)),
             Text(bar(one.value, one.low, one.high, *ends), style="green" if one.value >= 0 else "red"),
         )
     parts: list[RenderableType] = [_line(label(game), "bold"), *(Text(line) for line in basis(game)), grid]

@@ -17,8 +17,3 @@ def basis(game: GameResult) -> list[str]:
             f"efficiency gap {significant(game.efficiency_gap)} before correction"
         )
     return lines
-
-
-def share(value: float | None) -> str:
-    """A share in percent; a dash where there is none."""
-    return "–" if value is None else f"{value:.1%}"

@@ -25,6 +25,19 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def lives(pid: int) -> bool:
+    """Whether a process of this machine lives; taken for granted where the system can't be asked harmlessly."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Holds the lock file `path`. Raises RunError at once where another holds it, naming its process id."""

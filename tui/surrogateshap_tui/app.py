@@ -15,8 +15,8 @@ from textual.widgets import Footer, TabbedContent, TabPane, Tabs
 
 from surrogateshap.errors import InterruptedRun, SurrogateShapError
 from surrogateshap.plan.model import Plan
+from surrogateshap.units import duration
 from surrogateshap_tui import workers
-from surrogateshap_tui.formats import duration
 from surrogateshap_tui.messages import EventArrived, Inbox, LoadFailed, PlanLoaded, RunEnded, RunFollowed
 from surrogateshap_tui.screens.dialogs import ErrorPage, HelpPage, Question
 from surrogateshap_tui.source import RUNNING, ApiSource, Source

@@ -7,10 +7,19 @@ from textual.message import Message
 
 from surrogateshap.errors import RunError, SurrogateShapError
 from surrogateshap.events import Event
+from surrogateshap.text import harmless
 from surrogateshap_tui.messages import EventArrived, LoadFailed, PlanLoaded, RunEnded, RunFollowed
 from surrogateshap_tui.source import RUNNING, Source
 
 Post = Callable[[Message], object]
+
+
+def known(error: Exception) -> SurrogateShapError:
+    """The error as the app shows it. One that nobody foresaw is a bug, and the app goes on all the same."""
+    if isinstance(error, SurrogateShapError):
+        return error
+    message = f"this is a bug: {type(error).__name__}: {harmless(str(error))}"
+    return RunError(message, "Please report it; SURROGATESHAP_DEBUG=1 with `surrogateshap apply` shows where it is.")
 
 
 def load(source: Source, post: Post) -> None:
@@ -18,8 +27,8 @@ def load(source: Source, post: Post) -> None:
     try:
         plan = source.plan()
         results = source.results()
-    except SurrogateShapError as error:
-        post(LoadFailed(error))
+    except Exception as error:
+        post(LoadFailed(known(error)))
         return
     post(PlanLoaded(plan, results if results and results.plan_id == plan.plan_id else None))
 
@@ -32,8 +41,8 @@ def apply(source: Source, stop: Flag, post: Post) -> None:
 
     try:
         results = source.apply(emit, stop)
-    except SurrogateShapError as error:
-        post(RunEnded(None, error))
+    except Exception as error:
+        post(RunEnded(None, known(error)))
         return
     post(RunEnded(results))
 

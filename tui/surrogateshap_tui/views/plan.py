@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 
+from surrogateshap import units
 from surrogateshap.plan.model import Cost, GamePlan, Plan, Stage, StageState
-from surrogateshap_tui import formats
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.views.scroll import Scroll
 from surrogateshap_tui.widgets.picture import Picture, plain
@@ -39,15 +39,15 @@ def summary(plan: Plan) -> str:
     pending = sum(stage.state != "cached" for stage in plan.stages)
     if not pending:
         return "Nothing to do: every stage is cached."
-    return f"{formats.several(pending, 'stage')} of {len(plan.stages)} to do, {formats.about(plan.cost.seconds)}"
+    return f"{units.plural(pending, 'stage')} of {len(plan.stages)} to do, {units.about(plan.cost.seconds)}"
 
 
 def cost_lines(cost: Cost) -> Iterator[tuple[str, str]]:
     """What the pending work takes, as pairs of a quantity and its value."""
-    yield "Images", formats.count(cost.images)
-    yield "Denoising steps", formats.count(cost.denoising_steps)
-    yield "Time", formats.about(cost.seconds)
-    yield "Disk, memory", f"{formats.size(cost.disk_bytes)}, {formats.size(cost.memory_bytes)}"
+    yield "Images", units.count(cost.images)
+    yield "Denoising steps", units.count(cost.denoising_steps)
+    yield "Time", units.duration(cost.seconds)
+    yield "Disk, memory", f"{units.size(cost.disk_bytes)}, {units.size(cost.memory_bytes)}"
 
 
 def draw_plan(plan: Plan, palette: Palette, width: int) -> RenderableType:
@@ -105,13 +105,13 @@ def _stages(stages: tuple[Stage, ...], palette: Palette, width: int) -> Renderab
             notes = Text("; " if width >= WIDE else "\n", palette.muted).join(why)
             title = Text("\n").join([title, notes]) if why else title
         to_do = stage.total - stage.cached if stage.state == "partial" else stage.total
-        part = f"{formats.count(to_do)} of " if to_do < stage.total else ""
+        part = f"{units.count(to_do)} of " if to_do < stage.total else ""
         table.add_row(
             Text(_MARKERS[stage.state], style),
             Text(stage.state, style),
             title,
-            plain(part + formats.units(stage.total, stage.unit)),
-            Text("" if stage.state == "cached" else formats.duration(stage.seconds)),
+            plain(part + units.amount(stage.total, stage.unit)),
+            Text("" if stage.state == "cached" else units.duration(stage.seconds)),
         )
     return table
 
@@ -122,9 +122,9 @@ def _costs(cost: Cost, palette: Palette) -> RenderableType:
         table.add_row(Text(name, palette.muted), Text(value))
     table.add_row(
         Text("Instead of", palette.muted),
-        Text(f"{formats.count(cost.fresh_images)} images, sampled afresh for every coalition"),
+        Text(f"{units.count(cost.fresh_images)} images, sampled afresh for every coalition"),
     )
-    table.add_row(Text("or", palette.muted), Text(f"{formats.several(cost.retrainings, 'retrained model')}"))
+    table.add_row(Text("or", palette.muted), Text(f"{units.plural(cost.retrainings, 'retrained model')}"))
     return table
 
 
@@ -133,8 +133,8 @@ def _groupings(plan: Plan, palette: Palette) -> RenderableType:
     for grouping in plan.groupings:
         table.add_row(
             plain(grouping.name),
-            Text(formats.count(grouping.contributors)),
-            Text(formats.count(grouping.rows)),
+            Text(units.count(grouping.contributors)),
+            Text(units.count(grouping.rows)),
             Text(_span(grouping.rows_min, grouping.rows_max)),
         )
     return table
@@ -145,9 +145,9 @@ def _pools(plan: Plan, palette: Palette) -> RenderableType:
     for pool in plan.pools:
         table.add_row(
             plain(pool.proxy),
-            Text(formats.count(pool.images)),
-            Text(formats.count(pool.conditions)),
-            Text(formats.count(pool.steps_per_image)),
+            Text(units.count(pool.images)),
+            Text(units.count(pool.conditions)),
+            Text(units.count(pool.steps_per_image)),
             Text(_span(pool.per_contributor_min, pool.per_contributor_max)),
         )
     return table
@@ -159,7 +159,7 @@ def _games(games: tuple[GamePlan, ...], palette: Palette) -> RenderableType:
         title = plain(str(game.info))
         for names in game.indistinguishable:
             title.append("\n! can't tell apart: ", palette.warning).append(plain(", ".join(names), 1000))
-        table.add_row(title, Text(game.estimator), Text(f"{formats.several(game.coalitions, 'coalition')}"))
+        table.add_row(title, Text(game.estimator), Text(f"{units.plural(game.coalitions, 'coalition')}"))
     return table
 
 
@@ -167,10 +167,10 @@ def _inputs(plan: Plan, palette: Palette) -> RenderableType:
     table = _grid("l*rl")
     for item in plan.inputs:
         table.add_row(
-            plain(item.role), plain(item.name), Text(formats.size(item.bytes)), Text(item.digest[:12], palette.muted)
+            plain(item.role), plain(item.name), Text(units.size(item.bytes)), Text(item.digest[:12], palette.muted)
         )
     return table
 
 
 def _span(low: int, high: int) -> str:
-    return formats.count(low) if low == high else f"{formats.count(low)}–{formats.count(high)}"
+    return units.count(low) if low == high else f"{units.count(low)}–{units.count(high)}"

@@ -8,8 +8,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import DataTable
 
+from surrogateshap import units
 from surrogateshap.events import GameInfo
-from surrogateshap_tui import formats
+from surrogateshap_tui.scale import Scale
 from surrogateshap_tui.state import Grade, Place, Ranking, RunState
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.widgets.picture import Picture, plain
@@ -79,15 +80,13 @@ def standing(ranking: Ranking | None) -> str:
     """How settled a ranking is, in words."""
     if ranking is None:
         return "no ranking yet"
-    images = formats.several(ranking.images, "image")
+    images = units.plural(ranking.images, "image")
     if ranking.grade is Grade.PROVISIONAL:
         return f"provisional, from {images}"
     if ranking.result is None:
         return f"final, from {images}"
     result = ranking.result
-    how = (
-        f"{'exact' if result.estimator == 'exact' else 'surrogate'}, {formats.several(result.coalitions, 'coalition')}"
-    )
+    how = f"{'exact' if result.estimator == 'exact' else 'surrogate'}, {units.plural(result.coalitions, 'coalition')}"
     return f"final, from {images}; {how}; {result.level:.0%} intervals".replace("%", " %")
 
 
@@ -107,22 +106,22 @@ def draw_game(state: RunState, game: GameInfo | None, ranking: Ranking | None, p
     parts: list[RenderableType] = [head, Text(standing(ranking), palette.warning if provisional else palette.muted)]
     if ranking and ranking.result:
         result = ranking.result
-        scale = formats.Scale((result.v_empty, result.v_full))
+        scale = Scale((result.v_empty, result.v_full))
         line = Text.assemble((f"v(∅) {scale(result.v_empty)}   v(N) {scale(result.v_full)}", palette.muted))
         sets = len(result.indistinguishable)
         if sets:
-            line.append(f"   ! can't tell apart {formats.several(sets, 'set')} of contributors", palette.warning)
+            line.append(f"   ! can't tell apart {units.plural(sets, 'set')} of contributors", palette.warning)
         parts.append(line)
     return Group(*parts)
 
 
 def draw_place(place: Place, ranking: Ranking, palette: Palette) -> RenderableType:
     """One contributor in full."""
-    scale = formats.Scale((place.value, place.low, place.high))
+    scale = Scale((place.value, place.low, place.high))
     interval = f"interval {scale(place.low)} to {scale(place.high)}" if place.low < place.high else "no interval yet"
     words = [f"value {scale(place.value)}", interval]
-    words += [f"{formats.percent(place.share)} of v(N) − v(∅)"] if place.share is not None else []
-    words += [formats.several(place.rows, "row")] if place.rows is not None else []
+    words += [f"{units.percent(place.share)} of v(N) − v(∅)"] if place.share is not None else []
+    words += [units.plural(place.rows, "row")] if place.rows is not None else []
     rank = f"rank {place.rank} of {len(ranking.places)}"
     if place.rank_low is not None:
         rank += f", {place.rank_low} to {place.rank_high}"

@@ -7,8 +7,9 @@ from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 
+from surrogateshap import units
 from surrogateshap.text import harmless
-from surrogateshap_tui import formats
+from surrogateshap_tui.scale import Scale
 from surrogateshap_tui.state import Place
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.widgets import whiskers
@@ -30,7 +31,7 @@ class Column:
 def columns(places: tuple[Place, ...], palette: Palette, width: int) -> tuple[Column, ...]:
     """Rank, contributor, value, bar; interval, share and rows where they are known. The bar takes what is left."""
     numbers = [number for place in places for number in (place.value, place.low, place.high)]
-    scale, axis = formats.Scale(numbers), whiskers.Axis.over(numbers)
+    scale, axis = Scale(numbers), whiskers.Axis.over(numbers)
     ranks = _column("Rank", _ranks(places))
     values = _column("Value", [scale(place.value) for place in places], right=True)
     lows, highs = [scale(place.low) for place in places], [scale(place.high) for place in places]
@@ -45,8 +46,8 @@ def columns(places: tuple[Place, ...], palette: Palette, width: int) -> tuple[Co
     rest = [ranks, values, *known]
     gap = 2 if width >= _WIDE else 1
     settled = [
-        _column("Share", [formats.percent(p.share) if p.share is not None else "—" for p in places], right=True),
-        _column("Rows", [formats.count(p.rows) if p.rows is not None else "—" for p in places], right=True),
+        _column("Share", [units.percent(p.share) for p in places], right=True),
+        _column("Rows", [units.count(p.rows) if p.rows is not None else "–" for p in places], right=True),
     ]
     settled = settled if any(place.rows is not None for place in places) else []
     names = [harmless(place.name) for place in places]

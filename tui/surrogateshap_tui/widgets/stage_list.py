@@ -5,7 +5,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from surrogateshap_tui import formats
+from surrogateshap import units
 from surrogateshap_tui.state import StageState, StageStatus
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.widgets.picture import plain
@@ -33,9 +33,9 @@ def note(stage: StageState) -> str:
     """What the stage is at, in words."""
     match stage.status:
         case "running":
-            return f"{formats.duration(stage.left)} left" if stage.left is not None else "running"
+            return f"{units.duration(stage.left)} left" if stage.left is not None else "running"
         case "done":
-            return f"done in {formats.duration(stage.seconds)}" if stage.seconds is not None else "done"
+            return f"done in {units.duration(stage.seconds)}" if stage.seconds is not None else "done"
         case other:
             return other
 
@@ -53,7 +53,7 @@ def _styles(stage: StageState, palette: Palette) -> Style:
 
 
 def _counts(stage: StageState) -> str:
-    return f"{formats.count(stage.done)}/{formats.count(stage.total)} "
+    return f"{units.count(stage.done)}/{units.count(stage.total)} "
 
 
 def _title(stage: StageState) -> Text:
@@ -66,7 +66,7 @@ def _title(stage: StageState) -> Text:
 def _narrow(stage: StageState, palette: Palette, width: int) -> RenderableType:
     style = _styles(stage, palette)
     counts = Text(_counts(stage)).append(plain(stage.unit, style=palette.muted))
-    speed = Text(formats.rate(stage.rate) if stage.status == "running" else "")
+    speed = Text(units.rate(stage.rate) if stage.status == "running" else "")
     lines = Group(
         _ends(_title(stage), Text(note(stage), style)),
         _ends(Text.assemble(bar(stage.fraction, width // 2 - 4, style, palette.muted), "  ", counts), speed),
@@ -103,7 +103,7 @@ def _wide(stages: tuple[StageState, ...], palette: Palette, width: int) -> Rende
             bar(stage.fraction, width // 4, style, palette.muted),
             Text(_counts(stage).strip()),
             plain(stage.unit),
-            Text(formats.rate(stage.rate) if stage.status == "running" else ""),
+            Text(units.rate(stage.rate) if stage.status == "running" else ""),
             Text(note(stage), style),
         )
     return table
