@@ -62,7 +62,9 @@ def save_plan(made: "Plan", out: Path) -> None:
     """Writes a plan for `apply`. Raises PlanError where it can't be written."""
     from surrogateshap.store.atomic import atomic_write_bytes
 
-    spec = Path(os.path.relpath(made.spec_file, out.parent)).as_posix()
+    # Both folders without links, so that `..` means the same to whoever reads the plan.
+    named, folder = Path(made.spec_file), os.path.realpath(out.parent)
+    spec = Path(os.path.relpath(Path(os.path.realpath(named.parent), named.name), folder)).as_posix()
     try:
         atomic_write_bytes(out, made.model_copy(update={"spec_file": spec}).model_dump_json(indent=1).encode() + b"\n")
     except OSError as error:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from surrogateshap.execute.device import device_name
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.shards import cut
@@ -55,10 +54,10 @@ class Filler:
                 self._encode(f"encode:{pool.id}:{name}", encoder, made, arrays["images"], len(missing))
             after_shard()
         self._progress.finish(generate)
-        self._keep_rate("generate", generate, steps_per_image(self._compiled, pool.proxy))
+        self.keep_rate("generate", generate, steps_per_image(self._compiled, pool.proxy))
         for name in encoders:
             self._progress.finish(f"encode:{pool.id}:{name}")
-            self._keep_rate("encode", f"encode:{pool.id}:{name}", 1)
+            self.keep_rate("encode", f"encode:{pool.id}:{name}", 1)
 
     def _start_encoding(self, pool: Pool, name: str, encoder: EncoderInput, wanted: list[str]) -> None:
         """Encodes the images that were there before and that this encoder has not seen."""
@@ -104,6 +103,7 @@ class Filler:
                     self._encode_reference(key, game)
                 self._progress.advance(stage, 1)
         self._progress.finish(stage)
+        self.keep_rate("reference", stage, 1)
 
     def _encode_reference(self, key: str, game: GameDesign) -> None:
         if game.reference is None:
@@ -118,8 +118,9 @@ class Filler:
         encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
         self._store.remember(key, encoded, "encode")
 
-    def _keep_rate(self, kind: str, stage: str, per_unit: int) -> None:
+    def keep_rate(self, kind: str, stage: str, per_unit: int) -> None:
+        """Remembers how fast a stage was in this attempt, for the costs of later plans."""
         rate = self._progress.rate(stage)
         if rate > 0:
-            subject = f"{kind}:{self._compiled.checked.digest('model')}"
-            self._store.add_rate(kind, subject, device_name(self._workshop.device), rate * per_unit, 1.0)
+            device = self._workshop.device_name if kind in ("generate", "encode", "reference") else "cpu"
+            self._store.add_rate(kind, self._compiled.checked.digest("model"), device, rate * per_unit, 1.0)

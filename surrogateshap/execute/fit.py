@@ -121,9 +121,15 @@ def ranked(names: tuple[str, ...], values: np.ndarray) -> tuple[RankedContributo
     )
 
 
-def provisional(game: Game, seed: int) -> np.ndarray:
-    """Quick Shapley values (n,) for a ranking that is still forming: kernel regression on a few coalitions."""
+def provisional(game: Game, seed: int) -> np.ndarray | None:
+    """Quick Shapley values (n,) for a ranking that is still forming: kernel regression on a few coalitions.
+
+    None where a value is not finite: more images may help, and the final ranking tells where they don't.
+    """
+    if not np.isfinite([game.v_empty, game.v_full]).all():
+        return None
     if game.n == 1:
         return np.array([game.v_full - game.v_empty])
     masks = draw_pairs(game.n, _PROVISIONAL_PAIRS, seed)
-    return kernel_shapley(masks, game(masks), game.v_empty, game.v_full)
+    values = game(masks)
+    return kernel_shapley(masks, values, game.v_empty, game.v_full) if np.isfinite(values).all() else None

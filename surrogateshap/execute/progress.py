@@ -49,8 +49,11 @@ class Progress:
         self._busy[stage] = self._busy.get(stage, 0.0) + time.monotonic() - began
 
     def advance(self, stage: str, units: int) -> None:
-        """Counts units that were done now; the last of them is always told."""
-        self._done[stage] += units
+        """Counts units that were done now; the last of them is always told.
+
+        What was taken for done and turned out damaged is not counted twice.
+        """
+        self._done[stage] = min(self._done[stage] + units, self._totals[stage])
         self._here[stage] += units
         now = time.monotonic()
         last = self._done[stage] >= self._totals[stage]

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache, partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
 from surrogateshap.events import (
     Emit,
+    GameInfo,
     RankedContributor,
     RankingUpdated,
     RunFailed,
@@ -19,7 +21,7 @@ from surrogateshap.events import (
     StageInfo,
     Warned,
 )
-from surrogateshap.execute.evaluate import Features, make_game, make_partial_game
+from surrogateshap.execute.evaluate import Features, Game, make_game, make_partial_game
 from surrogateshap.execute.fill import Filler
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
 from surrogateshap.execute.progress import Progress
@@ -85,13 +87,15 @@ class _Attempt:
                 for game in results.games:
                     self._tell_final(game)
         except (KeyboardInterrupt, InterruptedRun):
-            self._store.set_status(self._run, "interrupted")
+            if not cached:
+                self._store.set_status(self._run, "interrupted")
             self._progress.tell(RunInterrupted(run=self._run))
             raise
         except BaseException as error:
             known = isinstance(error, SurrogateShapError)
             message, remedy = (error.message, error.remedy) if isinstance(error, SurrogateShapError) else ("", "")
-            self._store.set_status(self._run, "failed")
+            if not cached:
+                self._store.set_status(self._run, "failed")
             self._progress.tell(RunFailed(run=self._run, message=message if known else repr(error), remedy=remedy))
             raise
         self._progress.tell(RunFinished(run=self._run, seconds=time.monotonic() - began, cached=cached))
@@ -139,31 +143,37 @@ class _Attempt:
         fit_keys = [keys.fit(key, self._spec, design.estimator) for design, key in named]
         values_there = self._store.lookup(key for _, key in named)
         fits_there = self._store.lookup(fit_keys)
-        self._progress.start("evaluate", len(values_there))
-        self._progress.start("fit", len(fits_there))
+        self._progress.start("evaluate", sum(key in values_there for _, key in named))
+        self._progress.start("fit", sum(key in fits_there for key in fit_keys))
         for (design, key), fit_key in zip(named, fit_keys, strict=True):
             self._progress.check()
-            document = self._store.get_json(fits_there[fit_key]) if fit_key in fits_there else None
-            if document is not None:
-                result = GameResult.model_validate_json(_json(document))
-            else:
-                game = make_game(self._features, design, filler.found)
-                values = self._read_values(values_there.get(key), design)
-                if values is None:
-                    with self._progress.working("evaluate"):
-                        values = evaluate(design, game, self._spec.seed)
-                        ends = np.array([values.v_empty, values.v_full])
-                        made = self._store.put_arrays({"values": values.values, "ends": ends})
-                        self._store.remember(key, made, "evaluate")
-                    self._progress.advance("evaluate", 1)
-                with self._progress.working("fit"):
-                    result = estimate(design, game, values, self._spec)
-                    self._store.remember(fit_key, self._store.put_json(result.model_dump(mode="json")), "fit")
-                self._progress.advance("fit", 1)
+            game = cache(partial(make_game, self._features, design, filler.found))
+            values = self._read_values(values_there.get(key), design)
+            if values is None:
+                values = self._evaluate(design, game(), key)
+            result = self._read_fit(fits_there.get(fit_key), design)
+            if result is None:
+                result = self._estimate(design, game(), values, fit_key)
             self._tell_final(result)
             yield result
-        self._progress.finish("evaluate")
-        self._progress.finish("fit")
+        for stage in ("evaluate", "fit"):
+            self._progress.finish(stage)
+            filler.keep_rate(stage, stage, 1)
+
+    def _evaluate(self, design: GameDesign, game: Game, key: str) -> Values:
+        with self._progress.working("evaluate"):
+            values = evaluate(design, game, self._spec.seed)
+            ends = np.array([values.v_empty, values.v_full])
+            self._store.remember(key, self._store.put_arrays({"values": values.values, "ends": ends}), "evaluate")
+        self._progress.advance("evaluate", 1)
+        return values
+
+    def _estimate(self, design: GameDesign, game: Game, values: Values, key: str) -> GameResult:
+        with self._progress.working("fit"):
+            result = estimate(design, game, values, self._spec)
+            self._store.remember(key, self._store.put_json(result.model_dump(mode="json")), "fit")
+        self._progress.advance("fit", 1)
+        return result
 
     def _read_values(self, name: str | None, design: GameDesign) -> Values | None:
         arrays = self._store.get_arrays(name) if name is not None else None
@@ -171,6 +181,13 @@ class _Attempt:
             return None
         ends = arrays["ends"].tolist()
         return Values(coalitions_of(design, self._spec.seed), arrays["values"], *ends)
+
+    def _read_fit(self, name: str | None, design: GameDesign) -> GameResult | None:
+        document = self._store.get_json(name) if name is not None else None
+        if document is None:
+            return None
+        # The names of groupings and utilities count in no key: this may have been estimated under others.
+        return GameResult.model_validate_json(_json({**document, **design.info.model_dump()}))
 
     def _values(self, filler: Filler) -> Iterator[tuple[GameDesign, Values]]:
         """All games' coalition values, from the store."""
@@ -183,28 +200,25 @@ class _Attempt:
             yield design, values
 
     def _tell_final(self, result: GameResult) -> None:
-        design = next(
-            game
-            for game in self._compiled.games
-            if (game.info.grouping, game.info.utility, game.info.proxy)
-            == (result.grouping, result.utility, result.proxy)
-        )
+        game = GameInfo(grouping=result.grouping, utility=result.utility, proxy=result.proxy)
         rows = tuple(
             RankedContributor(name=row.name, value=row.value, low=row.low, high=row.high, rank=row.rank)
             for row in result.contributors
         )
-        self._progress.tell(
-            RankingUpdated(game=design.info, contributors=rows, provisional=False, images=result.images)
-        )
+        self._progress.tell(RankingUpdated(game=game, contributors=rows, provisional=False, images=result.images))
 
     def _tell_provisional(self, designs: list[GameDesign], filler: Filler) -> None:
         for design in designs:
-            partial = make_partial_game(self._features, design, filler.found)
-            if partial is None:
+            made = make_partial_game(self._features, design, filler.found)
+            if made is None:
                 continue
-            game, images = partial
-            rows = ranked(design.grouping.contributors, provisional(game, self._spec.seed))
-            self._progress.tell(RankingUpdated(game=design.info, contributors=rows, provisional=True, images=images))
+            game, images = made
+            rough = provisional(game, self._spec.seed)
+            if rough is not None:
+                rows = ranked(design.grouping.contributors, rough)
+                self._progress.tell(
+                    RankingUpdated(game=design.info, contributors=rows, provisional=True, images=images)
+                )
 
 
 def _json(document: object) -> str:

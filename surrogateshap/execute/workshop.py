@@ -39,6 +39,13 @@ class Workshop:
             torch.set_num_threads(execution.threads)
         return choose_device(execution.device)
 
+    @property
+    def device_name(self) -> str:
+        """Such as `cpu` or `cuda:0 NVIDIA H100`."""
+        from surrogateshap.execute.device import device_name
+
+        return device_name(self.device)
+
     @cached_property
     def model(self) -> Model:
         """The frozen model."""
@@ -64,8 +71,6 @@ class Workshop:
         """Images (N, H, W, C) uint8 and, as bytes of JSON, where they were made."""
         import torch
 
-        from surrogateshap.execute.device import device_name
-
         card, manifest = self._compiled.checked.card, self._compiled.checked.manifest
         rows = np.array(sorted({item.row for item in items if item.row >= 0}), np.int64)
         sources = {
@@ -77,7 +82,7 @@ class Workshop:
             for item in items
         ]
         images = self.model.generate(requests)
-        made = {"device": device_name(self.device), "dtype": self.model.dtype, "threads": torch.get_num_threads()}
+        made = {"device": self.device_name, "dtype": self.model.dtype, "threads": torch.get_num_threads()}
         return {"images": images, "provenance": np.frombuffer(json.dumps(made, sort_keys=True).encode(), np.uint8)}
 
     def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:

@@ -26,10 +26,10 @@ class Artifacts:
     """Image key -> (object, slot)."""
     encodings: frozenset[str]
     """Encoding keys that are there."""
-    fits: Mapping[str, str]
-    """Fit key -> object, of the games whose images are all there."""
-    values: Mapping[str, str]
-    """Game key -> object, likewise."""
+    fits: int
+    """Games whose Shapley values are there."""
+    values: int
+    """Games whose coalition values are there."""
     done: bool
     """Whether the run has been finished, results included."""
 
@@ -84,7 +84,7 @@ def _shares(game: GameDesign) -> str | None:
 def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     """Asks the store what is there."""
     if store is None:
-        return Artifacts({}, frozenset(), {}, {}, False)
+        return Artifacts({}, frozenset(), 0, 0, False)
     images = store.find_images({key for pool in compiled.pools for key in pool.keys})
     wanted = {
         keys.encoding(game.encoder.digest, images[key][0])
@@ -94,8 +94,7 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     }
     wanted |= {key for game in compiled.games if (key := reference_key(game)) is not None}
     encodings = frozenset(store.lookup(wanted))
-    values: dict[str, str] = {}
-    fits: dict[str, str] = {}
+    values, fits = 0, 0
     for pool in compiled.pools:
         if any(key not in images for key in pool.keys):
             continue
@@ -103,8 +102,8 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
         for game in compiled.games:
             if game.pool is pool:
                 key = game_key(compiled, game, pixels)
-                values |= store.lookup([key])
-                fits |= store.lookup([keys.fit(key, compiled.spec, game.estimator)])
+                values += len(store.lookup([key]))
+                fits += len(store.lookup([keys.fit(key, compiled.spec, game.estimator)]))
     row = store.run(compiled.run)
     done = row is not None and row.run == compiled.run and row.status == "done" and row.results is not None
     return Artifacts(images, encodings, fits, values, done)
@@ -198,7 +197,7 @@ def _stages(
         state: StageState = "cached" if cached == total else "partial" if cached else "new"
         seconds, basis = None, ""
         if state != "cached":
-            rate = store.latest_rate(kind, subject) if store is not None else None
+            rate = store.latest_rate(id_.partition(":")[0], subject) if store is not None else None
             basis = f"measured on {rate[0]}" if rate else "not measured yet"
             seconds = (total - cached) * per_unit / rate[1] if rate else None
         because = reason(kind, changed) if state != "cached" else ""
@@ -246,8 +245,8 @@ def _stages(
                 f"reference:{name}", "encode", f"encode references with {name}", "references", len(references), there
             )
     games_total = len(compiled.games)
-    yield stage("evaluate", "evaluate", "evaluate coalitions", "games", games_total, len(artifacts.values))
-    yield stage("fit", "fit", "estimate values and intervals", "games", games_total, len(artifacts.fits))
+    yield stage("evaluate", "evaluate", "evaluate coalitions", "games", games_total, artifacts.values)
+    yield stage("fit", "fit", "estimate values and intervals", "games", games_total, artifacts.fits)
     yield stage("record", "record", "write the record", "records", 1, 0)
 
 
@@ -267,7 +266,10 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
     known = [stage.seconds for stage in stages if stage.state != "cached" and stage.kind != "record"]
     pixels = compiled.checked.card.height * compiled.checked.card.width * compiled.checked.card.channels
     coalitions = {(game.info.grouping, game.info.proxy): game.coalitions for game in compiled.games}
-    per_coalition = max(len(pool.keys) for pool in compiled.pools)
+    if spec.sampling.mode == "fresh":
+        fresh = sum(len(pool.keys) for pool in compiled.pools)
+    else:
+        fresh = sum(coalitions.values()) * max(len(pool.keys) for pool in compiled.pools)
     return Cost(
         images=images,
         denoising_steps=steps,
@@ -275,6 +277,6 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
         disk_bytes=images * (pixels + _IMAGE_OVERHEAD),
         memory_bytes=3 * sum(file.bytes for file in compiled.checked.inputs if file.role == "model")
         + 4 * spec.execution.batch_size * passes * pixels * 64,
-        fresh_images=sum(coalitions.values()) * per_coalition,
+        fresh_images=fresh,
         retrainings=max(coalitions.values()),
     )

@@ -13,7 +13,7 @@ import numpy as np
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.plan.cards import ModelCard, class_index, read_classifier_labels, read_model_card
 from surrogateshap.plan.inputs import input_file
-from surrogateshap.plan.manifest import Manifest, is_image_column, nearest, parquet_schema, read_manifest
+from surrogateshap.plan.manifest import Manifest, count_images, is_image_column, nearest, parquet_schema, read_manifest
 from surrogateshap.plan.model import InputFile
 from surrogateshap.spec.load import Loaded, read_spec
 from surrogateshap.spec.model import FrechetUtility, RateUtility, ScoreUtility, UtilitySection
@@ -99,6 +99,10 @@ class _Checker:
         if manifest_path is not None:
             manifest, found = read_manifest(self._loaded, manifest_path)
             self._problems += found
+        if card is not None and card.null_class is None and spec.empty.kind == "unconditional":
+            message = 'the model has no class that means "no class", so it makes no unconditional images'
+            remedy = 'Give the value of the empty coalition: `kind = "value"` and `value = …`.'
+            self._problem(("empty", "kind"), message, remedy)
         if card is not None and manifest is not None:
             self._check_conditions(card, manifest, encoders)
         proxies: tuple[str, ...] = ()
@@ -167,16 +171,20 @@ class _Checker:
                 continue
             key = ("utility", at, "reference")
             if utility.reference == "manifest":
-                if self._spec.contributors.image is None:
-                    self._problem(key, "the manifest has no images", "Name their column: `image` in `[contributors]`.")
                 continue
             role = f"reference {utility.name}"
             path, schema = self._read(key, utility.reference, role, parquet_schema)
             if path is None or schema is None:
                 continue
-            if column not in schema or not is_image_column(schema[column]):
-                message = f"`{harmless(utility.reference)}` has no column `{harmless(column)}` with images"
-                self._problem(key, message, nearest(column, schema.names()))
+            shown = f"`{harmless(utility.reference)}`"
+            try:
+                if column not in schema or not is_image_column(schema[column]):
+                    message = f"{shown} has no column `{harmless(column)}` with images"
+                    self._problem(key, message, nearest(column, schema.names()))
+                elif count_images(path, column) == 0:
+                    self._problem(key, f"{shown} has no images", "Name a file that has some.")
+            except OSError as error:
+                self._problem(key, f"{shown} can't be read: {error}", "Write it again.")
             yield utility.name, Reference(path, self._digest(role), column)
 
     def _encoder_of(self, utility: UtilitySection, encoders: dict[str, EncoderInput]) -> EncoderInput | None:

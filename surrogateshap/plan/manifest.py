@@ -63,22 +63,32 @@ def read_images(
     The column holds bytes, or structs with a `bytes` field as Hugging Face `datasets` writes them. `at_most` takes that
     many evenly spaced rows of a longer file. Raises OSError where the file can't be read.
     """
-    try:
-        height = pl.scan_parquet(path).select(pl.len()).collect().item()
-        if at_most is not None and height > at_most:
-            rows = np.linspace(0, height - 1, at_most).round().astype(np.int64)
-        frame = pl.scan_parquet(path).select(pl.col(column)).with_row_index("row")
-        if rows is not None:
-            frame = frame.filter(pl.col("row").is_in(pl.Series(np.unique(rows), dtype=pl.UInt32).implode()))
-        table = frame.collect()
-    except pl.exceptions.PolarsError as error:
-        raise OSError(f"{path.name}: {type(error).__name__}") from error
+    height = _collect(_scan(path).select(pl.len()))["len"][0]
+    if at_most is not None and height > at_most:
+        rows = np.linspace(0, height - 1, at_most).round().astype(np.int64)
+    frame = _scan(path).select(pl.col(column)).with_row_index("row")
+    if rows is not None:
+        frame = frame.filter(pl.col("row").is_in(pl.Series(np.unique(rows), dtype=pl.UInt32).implode()))
+    table = _collect(frame)
     values = table[column]
     if isinstance(values.dtype, pl.Struct):
         values = values.struct.field("bytes")
     for row, value in zip(table["row"], values, strict=True):
         if value is not None:
             yield row, value
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    """One file, whatever its name: `*` and `[…]` in it are no patterns."""
+    return pl.scan_parquet(path, glob=False)
+
+
+def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
+    """Raises OSError where the file is damaged."""
+    try:
+        return frame.collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise OSError("it looks damaged") from error
 
 
 def parquet_schema(path: Path) -> pl.Schema:
@@ -88,8 +98,8 @@ def parquet_schema(path: Path) -> pl.Schema:
     if path.is_dir():
         raise OSError("it is a folder, not a file")
     try:
-        return pl.scan_parquet(path).collect_schema()
-    except pl.exceptions.PolarsError:
+        return _scan(path).collect_schema()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         raise OSError("it is not a Parquet file") from None
 
 
@@ -115,18 +125,19 @@ def read_manifest(loaded: "Loaded", path: Path) -> tuple[Manifest | None, list["
         schema = parquet_schema(path)
     except OSError as error:
         remedy = "A manifest is a Parquet file with one row per training image."
-        return None, [loaded.problem(("contributors", "manifest"), f"`{section.manifest}`: {error}", remedy)]
+        return None, [loaded.problem(("contributors", "manifest"), f"`{harmless(section.manifest)}`: {error}", remedy)]
     problems = _column_problems(loaded, schema)
     if problems:
         return None, problems
     columns = {section.condition, *(column for grouping in section.grouping for column in grouping.by)}
     try:
-        table = pl.scan_parquet(path).select(pl.col(sorted(columns)).cast(pl.String)).collect()
-    except pl.exceptions.PolarsError as error:
-        message = f"`{section.manifest}` can't be read: {type(error).__name__}"
-        return None, [loaded.problem(("contributors", "manifest"), message, "Write it again; it looks damaged.")]
+        table = _collect(_scan(path).select(pl.col(sorted(columns)).cast(pl.String)))
+        missing = 0 if section.image is None else table.height - count_images(path, section.image)
+    except OSError as error:
+        message = f"`{harmless(section.manifest)}` can't be read: {error}"
+        return None, [loaded.problem(("contributors", "manifest"), message, "Write it again.")]
     if table.height == 0:
-        message = f"`{section.manifest}` has no rows"
+        message = f"`{harmless(section.manifest)}` has no rows"
         return None, [loaded.problem(("contributors", "manifest"), message, "It needs one row per training image.")]
     conditions, condition_of_row = _codes(table[section.condition])
     if "" in conditions:
@@ -138,7 +149,7 @@ def read_manifest(loaded: "Loaded", path: Path) -> tuple[Manifest | None, list["
         grouping, found = _group(loaded, position, rule, table)
         problems += found
         groupings.append(grouping)
-    if section.image is not None and (missing := _null_images(path, section.image)):
+    if missing:
         message = f"{missing} rows have no image"
         problems.append(loaded.problem(("contributors", "image"), message, "Fill them in, or leave the rows out."))
     if problems:
@@ -146,13 +157,13 @@ def read_manifest(loaded: "Loaded", path: Path) -> tuple[Manifest | None, list["
     return Manifest(path, conditions, condition_of_row, tuple(groupings), section.image), []
 
 
-def _null_images(path: Path, column: str) -> int:
-    """How many rows of an image column are empty; read from the file's own statistics where it has them."""
-    frame = pl.scan_parquet(path)
+def count_images(path: Path, column: str) -> int:
+    """How many rows of an image column hold an image. Raises OSError where the file can't be read."""
+    frame = _scan(path)
     values = pl.col(column)
     if isinstance(frame.collect_schema()[column], pl.Struct):
         values = values.struct.field("bytes")
-    return int(frame.select(values.null_count()).collect().item())
+    return int(_collect(frame.select(values.count().alias("images")))["images"][0])
 
 
 def _column_problems(loaded: "Loaded", schema: pl.Schema) -> list["Problem"]:

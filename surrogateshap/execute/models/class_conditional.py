@@ -31,7 +31,7 @@ class ClassConditionalModel:
                 folder / "unet", torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
             )
             self._scheduler = make_scheduler(sampling.scheduler, saved)
-        except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunError(
                 f"the model in {folder.name} can't be loaded: {reason}", "Save it with diffusers."
@@ -50,8 +50,8 @@ class ClassConditionalModel:
         timesteps = scheduler.timesteps
         if requests[0].source is not None:
             # SDEdit (Meng et al. 2022): only the last strength × steps are denoised.
-            kept = max(1, round(self._sampling.steps * self._strength)) * scheduler.order
-            timesteps = timesteps[-kept:]
+            skipped = self._sampling.steps - max(1, round(self._sampling.steps * self._strength))
+            timesteps = timesteps[skipped * scheduler.order :]  # a scheduler of order 2 visits most steps twice
             if hasattr(scheduler, "set_begin_index"):
                 scheduler.set_begin_index(len(scheduler.timesteps) - len(timesteps))
             sources = np.stack([request.source for request in requests if request.source is not None])
