@@ -34,20 +34,21 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
 def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow_paths: tuple[Path, ...]) -> int:
     """Run a spec or a saved plan, or go on with what was interrupted.
 
-    The plan and the progress are told on stderr; the ranking is printed on stdout: of many games, who is first and
-    last. Ctrl-C stops after the current batch, a second one at once; what was finished is kept.
+    Where somebody can answer, the plan is shown and asked about first. Progress is told on stderr; the ranking is
+    printed on stdout: of many games, who is first and last. Ctrl-C stops after the current batch, a second one at
+    once; what was finished is kept.
     """
     from surrogateshap import api
     from surrogateshap.cli.display import make_display
     from surrogateshap.cli.show import print_overview, print_table
 
-    plan = api.plan(target, store=store, allow_paths=allow_paths)
-    asking = plan.pending and not yes and sys.stdin.isatty() and sys.stderr.isatty()
-    if asking or kind != "none":
-        click.echo(api.explain(plan), err=True)
-    if asking and not click.confirm("Apply this plan?", err=True):
-        click.echo("Nothing was applied.", err=True)
-        return 1
+    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        plan = api.plan(target, store=store, allow_paths=allow_paths)
+        if plan.pending:
+            click.echo(api.explain(plan), err=True)
+            if not click.confirm("Apply this plan?", err=True):
+                click.echo("Nothing was applied.", err=True)
+                return 1
     display = make_display(kind or _default_kind())
     try:
         with display, stopping(display.say) as stop:

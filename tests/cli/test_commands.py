@@ -133,15 +133,21 @@ def test_detailed_exit_code(run: Run) -> None:
 # apply
 
 
-def test_apply_tells_the_plan_and_prints_the_table(run: Run, api: Any, tmp_path: Path) -> None:
+def test_apply_tells_its_progress_and_prints_the_table(run: Run, api: Any, tmp_path: Path) -> None:
     code, out, err = run("apply", "a.toml", "--store", "s", "--allow-path", str(tmp_path))
     assert code == 0
     assert out == (GOLDEN / ".." / ".." / "report" / "golden" / "peaceful.txt").read_text()
-    assert err.startswith(api.explain(peaceful_plan()))
-    assert api.calls == [
-        ("plan", Path("a.toml"), Path("s"), (tmp_path,)),
-        ("apply", Path("a.toml"), Path("s"), (tmp_path,)),
-    ]
+    assert err.startswith("Run r-1 starts")
+    assert api.calls == [("apply", Path("a.toml"), Path("s"), (tmp_path,))]
+
+
+def test_apply_prints_an_overview_of_many_games(run: Run, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = peaceful_results()
+    many = results.model_copy(update={"games": results.games * 2})
+    monkeypatch.setattr(api, "apply", lambda *_, **__: many)
+    code, out, err = run("apply", "a.toml", "--store", "s", "--display", "none")
+    assert (code, out.count("Hilma af Klint"), out.count("interval")) == (0, 2, 0)
+    assert err == "Whole rankings: surrogateshap show a.toml --store s\n"
 
 
 def test_apply_with_json_prints_events_alone(run: Run) -> None:
@@ -292,8 +298,8 @@ def test_tui_passes_its_options_on(run: Run, monkeypatch: pytest.MonkeyPatch, tm
 def test_errors_have_their_exit_codes(
     run: Run, api: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 ) -> None:
-    fail(api, monkeypatch, "plan", error)
     for command in ("plan", "apply"):
+        fail(api, monkeypatch, command, error)
         assert run(command, "a.toml") == (code, "", "Error: m\n    r\n")
 
 

@@ -32,7 +32,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "Generate [red]\ufffd[2J[/]: finished in 61 s",
         "Encode: was there already",
         "nowhere: 1 of 2",
-        "Finished in 1 min 2 s",
+        "Finished in 62 s",
     ]
 
 
