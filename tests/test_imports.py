@@ -1,6 +1,7 @@
 """What a command really loads, whatever the import contracts say of the text."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "diffusers", "transformers", "lightgbm", "shap", "textual", "sklearn", "pandas")
+ENV = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tui")))}
 PROBE = """
 import json, sys
 from surrogateshap.cli import main
@@ -25,7 +27,7 @@ finally:
 def modules_after(arguments: list[str], cwd: Path) -> set[str]:
     """Top-level modules loaded once a command has run."""
     code = PROBE.format(arguments=arguments)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, env=ENV, check=False)
     return {name.split(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
 
 
