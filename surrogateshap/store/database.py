@@ -116,7 +116,7 @@ class Database:
         return status.st_mtime_ns, status.st_size
 
     def _connect_to_write(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
@@ -143,7 +143,9 @@ class Database:
 
     def _open_to_read(self, mode: str) -> sqlite3.Connection:
         address = f"{self.path.absolute().as_uri()}?{mode}"
-        connection = sqlite3.connect(address, _BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+        connection = sqlite3.connect(
+            address, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+        )
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema")
         except sqlite3.Error:

@@ -62,7 +62,7 @@ def test_hostile_path_is_shown_harmlessly(tmp_path):
 
 
 UNPRIVILEGED = """
-import os, sys
+import os, sys, urllib.parse  # while they can still be read
 from pathlib import Path
 from surrogateshap import events
 from surrogateshap.errors import RunError
