@@ -49,6 +49,7 @@ def test_a_run_from_beginning_to_end(store, clock, monkeypatch):
         "pid": 4242,
         "created": 1001.0,
         "updated": 1001.0,
+        "plan": "digest-of-plan",
         "results": None,
         "record": None,
     }
