@@ -57,7 +57,7 @@ def test_prompt_images_serve_whoever_has_their_condition(tiny: Project) -> None:
     weights = pool.memberships["owner"].weights().toarray()
     for number, owner in enumerate(OWNERS):
         for condition in range(4):
-            there = rows().filter((pl.col("owner") == owner)).get_column("label").sort().to_list()
+            there = rows().filter(pl.col("owner") == owner).get_column("label").sort().to_list()
             share = there.count(sorted(set(there))[condition]) / 12
             assert weights[number, pool.conditions == condition].sum() == pytest.approx(share)
     assert (weights[OWNERS.index("basil")] == weights[OWNERS.index("basil-copy")]).all()
