@@ -153,7 +153,7 @@ def template() -> str:
 
 def _spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
     """The spec that a target stands for, and the saved plan where it is one."""
-    if target.suffix != ".json":
+    if not _is_plan(target):
         return target, None
     from surrogateshap.plan.model import Plan
 
@@ -173,6 +173,17 @@ def _spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
         return resolve(os.path.normpath(folder / saved.spec_file), folder, (*allow, Path.cwd())), saved
     except PathRefused as refused:
         raise PlanError(f"{harmless(str(target))} names a spec elsewhere: {refused.message}", refused.remedy) from None
+
+
+def _is_plan(target: Path) -> bool:
+    """Plans are JSON objects, whatever their names; no TOML begins like one."""
+    if target.suffix == ".json" or not target.is_file():
+        return target.suffix == ".json"
+    try:
+        with target.open("rb") as file:
+            return file.read(1) == b"{"
+    except OSError:
+        return False
 
 
 def _refuse_stale(saved: "Plan", made: "Plan", target: Path) -> None:

@@ -77,10 +77,12 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
     if null_class is None and known < embeddings:
         null_class = known
     size = unet.get("sample_size")
-    height, width = (size, size) if isinstance(size, int) else tuple(size or (0, 0))
-    if height < 1 or width < 1:
+    height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
         raise ValueError("its unet's config has no `sample_size`")
     channels = unet.get("in_channels", 3)
+    if channels not in (1, 3) or unet.get("out_channels", channels) != channels:
+        raise ValueError("its unet doesn't turn grey or RGB images into images of as many channels")
     return ModelCard(_labels(named, known), null_class, height, width, channels)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch.nn import functional
 
 from surrogateshap.errors import RunError
@@ -16,6 +17,8 @@ from surrogateshap.execute.encoders import View
 
 _RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, as `preprocessor_config.json` gives them, in torch's names."""
+_LARGEST = 4096
+"""Pixels of a side."""
 
 
 class Classifier:
@@ -31,7 +34,10 @@ class Classifier:
                 folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
             )
             self._config = _preprocessing(folder)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            for key in ("mean", "std"):
+                if self._config[key] and len(self._config[key]) not in (1, getattr(self._model.config, "num_channels", 3)):
+                    raise ValueError(f"its image_{key} has another number of channels than the model")
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunError(
                 f"the encoder in {folder.name} can't be loaded: {reason}", "Save it with transformers."
@@ -81,11 +87,22 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
         size = (size.get("height", edge), size.get("width", edge))
     elif isinstance(size, int):
         size = (size, size)
-    normalises = saved.get("do_normalize", True)
+    if not saved.get("do_resize", True):
+        size = None
+    if size is not None and not all(isinstance(side, int) and 0 < side <= _LARGEST for side in size):
+        raise ValueError(f"its preprocessor_config.json has no size of 1 to {_LARGEST} pixels")
+    normalises = saved.get("do_normalize", True) and saved.get("image_mean") is not None
     return {
-        "size": size if saved.get("do_resize", True) else None,
+        "size": size,
         "mode": _RESAMPLING.get(saved.get("resample", 2), "bilinear"),
-        "scale": saved.get("rescale_factor", 1 / 255) if saved.get("do_rescale", True) else 1.0,
-        "mean": saved.get("image_mean") if normalises else None,
-        "std": saved.get("image_std") if normalises else None,
+        "scale": float(saved.get("rescale_factor", 1 / 255)) if saved.get("do_rescale", True) else 1.0,
+        "mean": _numbers(saved["image_mean"]) if normalises else None,
+        "std": _numbers(saved["image_std"]) if normalises else None,
     }
+
+
+def _numbers(values: Any) -> list[float]:
+    """One number per channel, or one for all. Raises ValueError and TypeError."""
+    if isinstance(values, list):
+        return [float(value) for value in values]
+    return [float(values)]
