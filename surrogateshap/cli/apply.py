@@ -39,7 +39,7 @@ def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow
     once; what was finished is kept.
     """
     from surrogateshap import api
-    from surrogateshap.cli.display import make_display
+    from surrogateshap.cli.displays import make_display
     from surrogateshap.cli.show import print_overview, print_table
 
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():

@@ -1,6 +1,5 @@
 """What a run's events look like while it works: nothing, plain lines, JSON lines, or the bars of `bars.py`."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -143,18 +142,3 @@ def left(progress: StageProgress) -> str:
     """`3 min 20 s left`; empty where unknown."""
     pending = progress.total - progress.done
     return f"{duration(pending / progress.rate)} left" if pending > 0 and progress.rate > 0 else ""
-
-
-def make_display(kind: str) -> Display:
-    """The display that `--display` names."""
-    match kind:
-        case "rich":
-            from surrogateshap.cli.bars import BarsDisplay
-
-            return BarsDisplay()
-        case "plain":
-            return PlainDisplay()
-        case "json":
-            return JsonDisplay(sys.stdout)
-        case _:
-            return Display()

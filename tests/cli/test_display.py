@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from surrogateshap.cli.bars import BarsDisplay
-from surrogateshap.cli.display import Display, JsonDisplay, PlainDisplay, left, make_display, speed
+from surrogateshap.cli.display import Display, JsonDisplay, PlainDisplay, left, speed
+from surrogateshap.cli.displays import make_display
 from surrogateshap.events import Event, RunFinished, RunStarted, StageProgress, StageStarted, Warned, event_from_json
 from tests.cli.fake_api import EVENTS
 
