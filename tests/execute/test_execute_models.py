@@ -246,7 +246,17 @@ class TestClassifier:
         colour = np.repeat(self.images, 3, axis=3)
         np.testing.assert_allclose(encoder.encode(colour).features, encoder.encode(self.images).features, atol=1e-4)
 
-    @pytest.mark.parametrize("text", ["", "[]", "null", '{"size": {"height": "big"}}', '{"image_mean": "x"}', '{"image_mean": [1, 2], "image_std": [1, 2]}'])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[]",
+            "null",
+            '{"size": {"height": "big"}}',
+            '{"image_mean": "x"}',
+            '{"image_mean": [1, 2], "image_std": [1, 2]}',
+        ],
+    )
     def test_preprocessing_that_makes_no_sense(self, tiny: Project, text: str) -> None:
         (tiny.folder / "eye" / "preprocessor_config.json").write_text(text)
         with pytest.raises(RunError, match="the encoder in eye can't be loaded"):

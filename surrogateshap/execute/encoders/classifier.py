@@ -35,7 +35,10 @@ class Classifier:
             )
             self._config = _preprocessing(folder)
             for key in ("mean", "std"):
-                if self._config[key] and len(self._config[key]) not in (1, getattr(self._model.config, "num_channels", 3)):
+                if self._config[key] and len(self._config[key]) not in (
+                    1,
+                    getattr(self._model.config, "num_channels", 3),
+                ):
                     raise ValueError(f"its image_{key} has another number of channels than the model")
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
