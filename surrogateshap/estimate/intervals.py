@@ -9,6 +9,8 @@ from surrogateshap.games.encoded import Floats, Ints
 
 _PAIRINGS = 2_000
 """Combined draws that ranks are taken from."""
+_DIGITS = 9
+"""Of the largest value, that tell two values apart."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,14 @@ class Intervals:
 
 
 def ranks(values: Floats) -> Ints:
-    """Ranks along the last axis: 1 for the highest value; equal values share the smallest rank."""
-    ordered = np.sort(-values, axis=-1)
-    flat, keys = ordered.reshape(-1, values.shape[-1]), -values.reshape(-1, values.shape[-1])
+    """Ranks along the last axis: 1 for the highest value; equal values share the smallest rank.
+
+    Equal up to rounding: contributors that no coalition tells apart differ in the last digits of their sums.
+    """
+    scale = np.abs(values).max(axis=-1, keepdims=True)
+    rounded = np.round(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0), _DIGITS)
+    ordered = np.sort(-rounded, axis=-1)
+    flat, keys = ordered.reshape(-1, values.shape[-1]), -rounded.reshape(-1, values.shape[-1])
     found = np.stack([np.searchsorted(row, key, side="left") for row, key in zip(flat, keys, strict=True)])
     return np.asarray(found.reshape(values.shape) + 1, dtype=np.int64)
 

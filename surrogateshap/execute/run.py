@@ -26,11 +26,12 @@ from surrogateshap.execute.fill import Filler
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.workshop import Workshop
-from surrogateshap.execute.write import write_record
+from surrogateshap.execute.write import run_folder, write_record
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import build_plan, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.folder import RECORD
 from surrogateshap.record.results import GameResult, Results
 from surrogateshap.store import Store
 
@@ -104,6 +105,8 @@ class _Attempt:
     def _finished(self) -> Results | None:
         row = self._store.run(self._run)
         if row is None or row.run != self._run or row.status != "done" or row.results is None:
+            return None
+        if not (run_folder(self._store, self._run) / RECORD).is_file():
             return None
         document = self._store.get_json(row.results)
         return None if document is None else Results.model_validate_json(_json(document))

@@ -50,7 +50,7 @@ class Store(RunTable, IndexTable):
                 atomic_write_bytes(ignore, b"*\n")
             if not os.access(root, os.W_OK | os.X_OK):
                 raise PermissionError(None, "no permission")
-            remove_stale((root, *(root / "objects").iterdir()))
+            remove_stale((root, *(root / "objects").iterdir(), *(root / "runs").glob("*")))
         except OSError as error:
             raise unwritable_error(root, error) from error
         store = cls(root, read_only=False)

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import diffusers  # noqa: F401
-import lightgbm  # noqa: F401
-import transformers  # noqa: F401
+import PIL.PngImagePlugin  # noqa: F401
+import safetensors.numpy  # noqa: F401
+from diffusers import DDIMScheduler, UNet2DModel  # noqa: F401
+from transformers import AutoModelForImageClassification, ResNetForImageClassification  # noqa: F401
 
 import surrogateshap.execute.encoders.classifier
 import surrogateshap.execute.models.class_conditional
@@ -78,9 +79,9 @@ def attempt(spec: Path, store: Path, step: int = 0) -> int | None:
 
 
 def came_to(store: Path) -> str:
-    """Digest of the run's files."""
+    """Digest of the run's files; a temporary one that a kill left behind is none of them."""
     (run,) = (store / "runs").iterdir()
-    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(run.iterdir())}
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(run.glob("[!.]*"))}
     return json.dumps(files)
 
 
