@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from surrogateshap.games.encoded import Bools, Floats, Ints
-from surrogateshap.games.membership import cell_weights, resample_cells
+from surrogateshap.games.membership import cell_weights, resample_groups
 from surrogateshap.games.utilities import Utility
 
 _CHUNK = 1 << 22
@@ -16,8 +16,8 @@ class FreshGame:
 
     `masks` is (M, n) and holds the grand coalition, and the empty one unless `empty_value` gives its value;
     `coalition_of_image` (N,) says which row of `masks` an image was generated for. `rows` (n,) are the contributors'
-    training rows, which only the image bootstrap looks at. Raises ValueError where one of the
-    two is missing or a coalition has no images.
+    training rows, which only the image bootstrap looks at. Raises ValueError where one of the two is missing or a
+    coalition has no images.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FreshGame:
 
     def resample(self, rng: np.random.Generator) -> Floats:
         """(N,) bootstrap counts of the images, coalition by coalition, for `resampled`."""
-        return resample_cells(self._coalition_of_image, rng)
+        return resample_groups(self._coalition_of_image, rng)
 
     def resampled(self, image_weights: Floats) -> "FreshGame":
         """The same game with the images' bootstrap counts (N,) as weights."""

@@ -1,6 +1,7 @@
 """Which contributor has which share of which images: the matrix B behind every coalition of a grouping."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,13 +27,22 @@ def cell_weights(cell_of_image: Ints, cells: int, image_weights: Floats | None) 
     return np.divide(raw, held, out=np.zeros_like(raw), where=held > 0), total
 
 
-def resample_cells(cell_of_image: Ints, rng: np.random.Generator) -> Floats:
-    """How often each image is drawn when every cell is resampled with replacement to its own size: (N,) counts."""
-    order = np.argsort(cell_of_image, kind="stable")
-    sizes = np.bincount(cell_of_image)
+def resample_groups(group_of_image: Ints, rng: np.random.Generator) -> Floats:
+    """Bootstrap weights (N,) of the images: m − 1 draws with replacement from each group of m, each weighing m/(m − 1).
+
+    The rescaling (Rao & Wu 1988) makes the variance of a group's mean the unbiased one, also for groups of two images,
+    where plain counts give half of it. A group of one image keeps it.
+    """
+    order = np.argsort(group_of_image, kind="stable")
+    sizes = np.bincount(group_of_image)
     first = np.cumsum(sizes) - sizes
-    drawn = first[cell_of_image] + np.floor(rng.random(len(order)) * sizes[cell_of_image]).astype(np.int64)
-    return np.bincount(order[drawn], minlength=len(order)).astype(np.float64)
+    group, size = group_of_image[order], sizes[group_of_image[order]]
+    place = np.arange(len(order)) - first[group]
+    drawn = first[group] + np.floor(rng.random(len(order)) * size).astype(np.int64)
+    counts = np.bincount(drawn[place < np.maximum(size - 1, 1)], minlength=len(order))
+    weights = np.empty(len(order))
+    weights[order] = counts * (size / np.maximum(size - 1, 1))
+    return weights
 
 
 @dataclass(frozen=True)
@@ -60,14 +70,47 @@ class Membership:
         if self.empty_cell is not None and not 0 <= self.empty_cell < cells:
             raise ValueError(f"the cell of the empty coalition, {self.empty_cell}, is not among the {cells} cells")
 
+    @cached_property
+    def groups(self) -> Ints:
+        """(N,): which images are resampled together: those of a cell, and those of a contributor's cells of one image.
+
+        An image alone says nothing of its spread, so such cells are taken together (collapsed strata, Cochran 1977,
+        section 5A.12): that overstates their variance, where leaving them out would deny it.
+        """
+        sizes = np.bincount(self.cell_of_image, minlength=self.shares.shape[1])
+        owner = np.asarray(self.shares.argmax(axis=0)).ravel()
+        group_of_cell = np.arange(len(sizes))
+        owned = np.asarray(self.shares.sum(axis=0)).ravel() > 0
+        for contributor in np.unique(owner[(sizes == 1) & owned]):
+            single = np.flatnonzero((sizes == 1) & owned & (owner == contributor))
+            if len(single) == 1:
+                others = np.flatnonzero((sizes > 1) & owned & (owner == contributor))
+                single = np.append(single, others[np.argsort(sizes[others], kind="stable")[:1]])
+            group_of_cell[single] = single[0]
+        return np.asarray(group_of_cell[self.cell_of_image])
+
     def weights(self, image_weights: Floats | None = None) -> sp.csr_array:
         """B, (n, N): weight of each image under each contributor; rows sum to 1.
 
-        `image_weights`, (N,) and not negative, are bootstrap counts, normalised inside each cell. A cell without
-        images (or with zero weights alone) is dropped and the contributor's other cells take its share. Contributors
-        with equal shares get bit-equal rows. Raises ValueError for a contributor that is left without images.
+        A cell without images is dropped and the contributor's other cells take its share. `image_weights`, (N,), are
+        those of `resample`: they move weight between the images of a group and leave the group's own. Contributors
+        with equal shares get bit-equal rows. Raises ValueError for a contributor without images.
         """
-        inside, total = cell_weights(self.cell_of_image, self.shares.shape[1], image_weights)
+        weights = self._even
+        if image_weights is None:
+            return weights
+        entries = weights.tocoo()
+        column, row = entries.coords[1], entries.coords[0]
+        moved = entries.data * image_weights[column]
+        held = row.astype(np.int64) * len(self.cell_of_image) + self.groups[column]
+        _, held = np.unique(held, return_inverse=True)
+        before, after = np.bincount(held, weights=entries.data), np.bincount(held, weights=moved)
+        scale = np.divide(before, after, out=np.zeros_like(before), where=after > 0)
+        return sp.csr_array((moved * scale[held], (row, column)), shape=weights.shape)
+
+    @cached_property
+    def _even(self) -> sp.csr_array:
+        inside, total = cell_weights(self.cell_of_image, self.shares.shape[1], None)
         kept = sp.csr_array(self.shares.multiply((total > 0).astype(np.float64)[None, :]))
         mass = np.asarray(kept.sum(axis=1)).ravel()
         if not mass.all():
@@ -86,5 +129,5 @@ class Membership:
         return sp.csr_array(np.where(self.cell_of_image == self.empty_cell, inside, 0.0)[None, :])
 
     def resample(self, rng: np.random.Generator) -> Floats:
-        """(N,) bootstrap counts: every cell is resampled to its own size; a cell with one image keeps it."""
-        return resample_cells(self.cell_of_image, rng)
+        """(N,) bootstrap weights of the images, group by group."""
+        return resample_groups(self.groups, rng)
