@@ -55,7 +55,7 @@ def test_killed_at_any_step(tiny: Project) -> None:
         str(Path(__file__).with_name("killed.py")),
         str(tiny.spec(SMALL)),
         str(tiny.folder / "s"),
-        "7",
+        "9",
     ]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
