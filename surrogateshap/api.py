@@ -114,7 +114,7 @@ def show(target: str, *, store: Path | None = None) -> "Results":
         if document is None:
             remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
             raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
-        return Results.model_validate(document, strict=False)
+        return Results.model_validate(document)
 
 
 def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[list[tuple[int, Event]], str]":

@@ -5,23 +5,24 @@ import json
 import unicodedata
 from typing import Any
 
-_BIDI = frozenset("\u200e\u200f\u061c" + "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))))
+_JOINER = "\u200d"
+"""The one format character that is let through: it joins emoji."""
 
 
 def harmless(text: str, limit: int = 200) -> str:
-    """`text` on one line of at most `limit` characters, with control, bidi and unassigned characters as U+FFFD.
+    """`text` on one line of at most `limit` characters, with control, format and unassigned characters as U+FFFD.
 
     Escape codes can't reach a terminal and right-to-left overrides can't reorder a table. Markup is the caller's
     matter: pass the result as a plain `Text`, never as markup.
     """
     shown = "".join(
-        "\ufffd" if character in _BIDI or unicodedata.category(character) in _UNPRINTABLE else character
+        "\ufffd" if unicodedata.category(character) in _UNPRINTABLE and character != _JOINER else character
         for character in " ".join(text[: 4 * limit].split())
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp", "Co"})
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp", "Co"})
 
 
 def canonical_json(value: Any) -> str:

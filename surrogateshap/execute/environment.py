@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
+from surrogateshap.plan import keys
 from surrogateshap.record.statement import Device
 from surrogateshap.store import Store
 
@@ -35,9 +36,6 @@ def versions() -> dict[str, str]:
 
 def devices(store: Store, objects: Iterable[str]) -> tuple[Device, ...]:
     """The distinct devices, number formats and thread counts that objects of images were made with."""
-    found = set()
-    for name in set(objects):
-        arrays = store.get_arrays(name)
-        if arrays is not None:
-            found.add(arrays["provenance"].tobytes())
-    return tuple(Device.model_validate_json(text) for text in sorted(found))
+    names = store.lookup(keys.provenance(made) for made in set(objects)).values()
+    found = {name: store.get_json(name) for name in names}
+    return tuple(Device.model_validate(found[name]) for name in sorted(found) if found[name] is not None)

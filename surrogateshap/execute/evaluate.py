@@ -67,7 +67,7 @@ class Features:
 
     def of_reference(self, game: GameDesign) -> Encoded | None:
         """What the game's encoder says of its reference; None where it has none."""
-        key = reference_key(game)
+        key = reference_key(self._compiled, game)
         if key is None:
             return None
         arrays = self._read(key)
@@ -77,17 +77,18 @@ class Features:
 
 
 def _encoded(features: np.ndarray, probabilities: np.ndarray, conditions: np.ndarray, encoder: EncoderInput) -> Encoded:
-    """In double precision. Raises RunError where the encoder returned NaN or infinities."""
+    """In double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
     if not (np.isfinite(features).all() and np.isfinite(probabilities).all()):
         message = f"encoder `{encoder.name}` gives values that are not finite for some images"
-        raise RunError(message, "Check its weights and its preprocessor_config.json.")
+        remedy = "Check its weights and its preprocessor_config.json."
+        raise NotFiniteError(("encoder", encoder.position), message, remedy)
     doubled = probabilities.astype(np.float64)
     doubled /= doubled.sum(axis=1, keepdims=True)
     return Encoded(features.astype(np.float64), doubled, conditions, encoder.labels)
 
 
 def make_game(features: Features, game: GameDesign, found: Mapping[str, tuple[str, int]]) -> Game:
-    """The game on the whole pool. Raises RunError where its value is not a finite number."""
+    """The game on the whole pool. Raises NotFiniteError where a value is not a finite number."""
     pool = game.pool
     encoded = features.of_pool(pool, game.encoder, found, range(len(pool.keys)))
     utility = make_utility(game.utility, encoded, features.of_reference(game))
@@ -120,9 +121,18 @@ def make_partial_game(
     return MixtureGame(utility, membership, game.empty_value), len(images)
 
 
-def not_finite(game: GameDesign) -> RunError:
+class NotFiniteError(Exception):
+    """A value is NaN or infinite; `key` is where the spec asks for it."""
+
+    def __init__(self, key: tuple[str | int, ...], message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.key, self.message, self.remedy = key, message, remedy
+
+
+def not_finite(game: GameDesign) -> NotFiniteError:
     """The error for a utility that is NaN or infinite somewhere."""
-    return RunError(
+    return NotFiniteError(
+        ("utility", game.position),
         f"utility `{game.utility.name}` is not a finite number for some coalitions",
         "Its images may all be alike, or too few; raise `images_per_contributor`, or choose another utility.",
     )

@@ -45,13 +45,14 @@ class Filler:
             self._progress.check()
             _ = self._workshop.model  # loaded outside the stage's own time, which tells the rate
             with self._progress.working(generate):
-                arrays = self._workshop.make(missing)
-                made = self._store.put_arrays(arrays)
+                images, where = self._workshop.make(missing)
+                made = self._store.put_arrays({"images": images})
+                self._store.remember(keys.provenance(made), self._store.put_json(where), "generate")
                 self._store.add_images(made, [item.key for item in missing])
             self.found.update({item.key: (made, slot) for slot, item in enumerate(missing)})
             self._progress.advance(generate, len(missing))
             for name, encoder in encoders.items():
-                self._encode(f"encode:{pool.id}:{name}", encoder, made, arrays["images"], len(missing))
+                self._encode(f"encode:{pool.id}:{name}", encoder, made, images, len(missing))
             after_shard()
         self._progress.finish(generate)
         self.keep_rate("generate", generate, steps_per_image(self._compiled, pool.proxy))
@@ -89,9 +90,8 @@ class Filler:
     def encode_references(self, name: str) -> None:
         """All references of one encoder's games."""
         stage = f"reference:{name}"
-        games = {
-            key: game for game in self._compiled.games if (key := reference_key(game)) and game.encoder.name == name
-        }
+        mine = [game for game in self._compiled.games if game.encoder.name == name]
+        games = {key: game for game in mine if (key := reference_key(self._compiled, game))}
         if not games:
             return
         there = self._store.lookup(games)
@@ -99,6 +99,7 @@ class Filler:
         for key, game in games.items():
             if key not in there:
                 self._progress.check()
+                self._workshop.prepare(game.encoder)
                 with self._progress.working(stage):
                     self._encode_reference(key, game)
                 self._progress.advance(stage, 1)

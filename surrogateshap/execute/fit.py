@@ -47,7 +47,7 @@ def coalitions_of(design: GameDesign, seed: int) -> np.ndarray:
 
 
 def evaluate(design: GameDesign, game: Game, seed: int) -> Values:
-    """Raises RunError where a value is not a finite number."""
+    """Raises NotFiniteError where a value is not a finite number."""
     masks = coalitions_of(design, seed)
     values = game(masks) if len(masks) else np.zeros(0)
     if not np.isfinite(values).all():
@@ -86,8 +86,8 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         v_empty=values.v_empty,
         v_full=values.v_full,
         efficiency_gap=fit.efficiency_gap,
-        estimator=design.estimator,
-        coalitions=design.coalitions,
+        estimator="exact" if fit.estimator == "exact" else "surrogate",
+        coalitions=fit.coalitions,
         images=len(design.pool.keys),
         level=spec.intervals.level,
         surrogate=None if fit.cv_r2 is None else SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=section.trees),

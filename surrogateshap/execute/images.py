@@ -2,10 +2,14 @@
 
 import io
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surrogateshap.errors import RunError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
@@ -15,14 +19,15 @@ def decode(data: bytes, height: int, width: int, channels: int, where: str) -> n
 
     Raises RunError that names `where` it stands when the bytes are no image, or one that is too large to open safely.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
-                image = opened.convert("L" if channels == 1 else "RGB")
+                upright = ImageOps.exif_transpose(opened)
+                image = _eight_bits(upright).convert("L" if channels == 1 else "RGB")
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BICUBIC)
             pixels = np.asarray(image, np.uint8)
@@ -31,3 +36,18 @@ def decode(data: bytes, height: int, width: int, channels: int, where: str) -> n
     except Exception as error:  # what Pillow's readers raise on strangers' bytes has no common base
         raise RunError(f"{where} is not an image that can be read", f"Formats: {', '.join(_FORMATS)}.") from error
     return pixels.reshape(height, width, channels)
+
+
+def _eight_bits(image: "Image.Image") -> "Image.Image":
+    """Grey images of 16 bits, scaled: Pillow's own conversion would cut off what is above 255.
+
+    Raises ValueError for the numbers of other scales, such as floats, which have no known white.
+    """
+    from PIL import Image
+
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+        raise ValueError("its pixels are not numbers of 8 or 16 bits")
+    return Image.fromarray((values.astype(np.uint32) // 257).astype(np.uint8))

@@ -8,7 +8,7 @@ from functools import cache, partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
+from surrogateshap.errors import InterruptedRun, RunError, SpecError, SurrogateShapError
 from surrogateshap.events import (
     Emit,
     GameInfo,
@@ -21,12 +21,12 @@ from surrogateshap.events import (
     StageInfo,
     Warned,
 )
-from surrogateshap.execute.evaluate import Features, Game, make_game, make_partial_game
+from surrogateshap.execute.evaluate import Features, Game, NotFiniteError, make_game, make_partial_game
 from surrogateshap.execute.fill import Filler
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.workshop import Workshop
-from surrogateshap.execute.write import run_folder, write_record
+from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import build_plan, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
@@ -53,6 +53,7 @@ class _Attempt:
         self._compiled, self._store = compiled, store
         self._spec, self._run = compiled.spec, compiled.run
         self._plan: Plan = build_plan(compiled, store)
+        self._resolved = without_paths(build_plan(compiled, None))
         totals = {stage.id: stage.total for stage in self._plan.stages}
         self._progress = Progress(self._run, store, emit, stop, totals)
         self._features = Features(compiled, store)
@@ -62,7 +63,7 @@ class _Attempt:
         row = self._store.run(self._run)
         results = self._finished()
         loaded, plan = self._compiled.checked.loaded, self._plan
-        document = self._store.put_json(build_plan(self._compiled, None).model_dump(mode="json"))
+        document = self._store.put_json(self._resolved.model_dump(mode="json"))
         if results is None:
             self._store.begin_run(self._run, plan.name, plan.plan_id, loaded.digest, loaded.file, document)
         self._progress.tell(
@@ -82,8 +83,7 @@ class _Attempt:
         cached = results is not None
         try:
             if results is None:
-                with threadpool_limits(self._spec.execution.threads, user_api="blas"):
-                    results = self._work()
+                results = self._compute()
             else:
                 for game in results.games:
                     self._tell_final(game)
@@ -109,7 +109,15 @@ class _Attempt:
         if not (run_folder(self._store, self._run) / RECORD).is_file():
             return None
         document = self._store.get_json(row.results)
-        return None if document is None else Results.model_validate_json(_json(document))
+        return None if document is None else Results.model_validate(document)
+
+    def _compute(self) -> Results:
+        try:
+            with threadpool_limits(self._spec.execution.threads, user_api="blas"):
+                return self._work()
+        except NotFiniteError as error:
+            problem = self._compiled.checked.loaded.problem(error.key, error.message, error.remedy)
+            raise SpecError([problem]) from None
 
     def _work(self) -> Results:
         filler = Filler(self._compiled, self._store, Workshop(self._compiled), self._progress)
@@ -131,7 +139,7 @@ class _Attempt:
         self._progress.start("record", 0)
         with self._progress.working("record"):
             results = Results(run=self._run, plan_id=self._plan.plan_id, name=self._plan.name, games=games)
-            write_record(self._compiled, self._store, results, self._values(filler), filler.found)
+            write_record(self._compiled, self._resolved, self._store, results, self._values(filler), filler.found)
         self._progress.advance("record", 1)
         self._progress.finish("record")
         return results
@@ -190,7 +198,7 @@ class _Attempt:
         if document is None:
             return None
         # The names of groupings and utilities count in no key: this may have been estimated under others.
-        return GameResult.model_validate_json(_json({**document, **design.info.model_dump()}))
+        return GameResult.model_validate({**document, **design.info.model_dump()})
 
     def _values(self, filler: Filler) -> Iterator[tuple[GameDesign, Values]]:
         """All games' coalition values, from the store."""
@@ -222,9 +230,3 @@ class _Attempt:
                 self._progress.tell(
                     RankingUpdated(game=design.info, contributors=rows, provisional=True, images=images)
                 )
-
-
-def _json(document: object) -> str:
-    import json
-
-    return json.dumps(document)

@@ -1,12 +1,13 @@
 """The models of one run, loaded when they are first needed: an attempt with nothing to generate never loads torch."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surrogateshap.errors import DeviceError
 from surrogateshap.execute.encoders import Encoder, View
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.models import Model, Request
@@ -67,8 +68,8 @@ class Workshop:
 
             self._encoders[encoder.name] = Classifier(encoder.path, self.device)
 
-    def make(self, items: Sequence[Item]) -> dict[str, np.ndarray]:
-        """Images (N, H, W, C) uint8 and, as bytes of JSON, where they were made."""
+    def make(self, items: Sequence[Item]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Images (N, H, W, C) uint8, and where they were made."""
         import torch
 
         card, manifest = self._compiled.checked.card, self._compiled.checked.manifest
@@ -81,15 +82,27 @@ class Workshop:
             Request(model_condition(item.condition, self._class_of_condition), item.seed, sources.get(item.row))
             for item in items
         ]
-        images = self.model.generate(requests)
-        made = {"device": self.device_name, "dtype": self.model.dtype, "threads": torch.get_num_threads()}
-        return {"images": images, "provenance": np.frombuffer(json.dumps(made, sort_keys=True).encode(), np.uint8)}
+        with self._memory_of(len(requests)):
+            images = self.model.generate(requests)
+        return images, {"device": self.device_name, "dtype": self.model.dtype, "threads": torch.get_num_threads()}
+
+    @contextmanager
+    def _memory_of(self, images: int) -> Iterator[None]:
+        """Raises DeviceError where a batch is too large for the device."""
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            message = f"{self.device_name} has too little memory for batches of {images} images"
+            raise DeviceError(message, "Lower `batch_size` under [execution].") from None
 
     def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
         """What an encoder says of images (N, H, W, C) uint8, in batches."""
         self.prepare(encoder)
         size = self._compiled.spec.execution.batch_size
-        parts = [self._encoders[encoder.name].encode(images[at : at + size]) for at in range(0, len(images), size)]
+        with self._memory_of(size):
+            parts = [self._encoders[encoder.name].encode(images[at : at + size]) for at in range(0, len(images), size)]
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
         )

@@ -9,7 +9,6 @@ import polars as pl
 
 from surrogateshap.execute.environment import devices, versions
 from surrogateshap.execute.fit import Values
-from surrogateshap.plan.build import build_plan
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.folder import RECORD, write_run_folder
@@ -25,13 +24,13 @@ def run_folder(store: Store, run: str) -> Path:
 
 def write_record(
     compiled: Compiled,
+    plan: Plan,
     store: Store,
     results: Results,
     values: Iterable[tuple[GameDesign, Values]],
     found: Mapping[str, tuple[str, int]],
 ) -> None:
-    """Writes the folder, then marks the run as done. The same inputs give the same bytes: no time is in them."""
-    plan = without_paths(build_plan(compiled, None))
+    """Writes the folder, with the plan as it is on an empty store, then marks the run as done. The same inputs give the same bytes: no time is in them."""
     files = {
         "spec.toml": compiled.checked.loaded.text.encode(),
         "plan.json": plan.model_dump_json(indent=1).encode(),

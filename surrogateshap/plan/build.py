@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from surrogateshap.plan import keys
+from surrogateshap.plan.check import FRESH_COALITIONS, IMAGES_PER_COALITION
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.differences import changes, reason
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, Plan, PoolPlan, Stage, StageKind, StageState
@@ -39,11 +40,13 @@ def unique_keys(pool: Pool) -> list[str]:
     return list(dict.fromkeys(pool.keys))
 
 
-def reference_key(game: GameDesign) -> str | None:
-    """Of the encoded reference of a game; None where it has none."""
+def reference_key(compiled: Compiled, game: GameDesign) -> str | None:
+    """Of the encoded reference of a game, decoded to the model's shape; None where it has none."""
     if game.reference is None:
         return None
-    return keys.encoding(game.encoder.digest, f"{game.reference.digest}:{game.reference.column}")
+    card = compiled.checked.card
+    shape = f"{card.height}x{card.width}x{card.channels}"
+    return keys.encoding(game.encoder.digest, f"{game.reference.digest}:{game.reference.column}:{shape}")
 
 
 def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
@@ -63,7 +66,7 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
         membership=membership,
         encoder=game.encoder.digest,
         utility=game.utility,
-        reference=reference_key(game),
+        reference=reference_key(compiled, game),
         rest={
             "coalitions": game.coalitions,
             "empty": game.empty_value,
@@ -92,7 +95,7 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
         for key in unique_keys(game.pool)
         if key in images
     }
-    wanted |= {key for game in compiled.games if (key := reference_key(game)) is not None}
+    wanted |= {key for game in compiled.games if (key := reference_key(compiled, game)) is not None}
     encodings = frozenset(store.lookup(wanted))
     values, fits = 0, 0
     for pool in compiled.pools:
@@ -169,10 +172,7 @@ def steps_per_image(compiled: Compiled, proxy: str) -> int:
 def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
     unconditional = int((pool.conditions == UNCONDITIONAL).sum())
     if pool.memberships:
-        membership = pool.memberships[compiled.checked.manifest.groupings[0].name]
-        held = membership.shares.astype(bool).astype(np.int64) @ np.bincount(
-            pool.cell_of_image, minlength=membership.shares.shape[1]
-        )
+        held = pool.images_of(compiled.checked.manifest.groupings[0].name)
     else:
         held = np.bincount(pool.cell_of_image)[:1]
     return PoolPlan(
@@ -238,7 +238,7 @@ def _stages(
                 len(wanted),
                 there,
             )
-        references = {key for game in games if (key := reference_key(game)) is not None}
+        references = {key for game in games if (key := reference_key(compiled, game)) is not None}
         if references:
             there = len(references & artifacts.encodings)
             yield stage(
@@ -265,11 +265,9 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
             steps += steps_per_image(compiled, pool.proxy if conditional else "prompt") * (passes if conditional else 1)
     known = [stage.seconds for stage in stages if stage.state != "cached" and stage.kind != "record"]
     pixels = compiled.checked.card.height * compiled.checked.card.width * compiled.checked.card.channels
-    coalitions = {(game.info.grouping, game.info.proxy): game.coalitions for game in compiled.games}
-    if spec.sampling.mode == "fresh":
-        fresh = sum(len(pool.keys) for pool in compiled.pools)
-    else:
-        fresh = sum(coalitions.values()) * max(len(pool.keys) for pool in compiled.pools)
+    alike = {(game.info.grouping, game.info.proxy) for game in compiled.games}
+    groupings = len(compiled.checked.manifest.groupings)
+    pooled = spec.sampling.mode == "pool"
     return Cost(
         images=images,
         denoising_steps=steps,
@@ -277,6 +275,6 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
         disk_bytes=images * (pixels + _IMAGE_OVERHEAD),
         memory_bytes=3 * sum(file.bytes for file in compiled.checked.inputs if file.role == "model")
         + 4 * spec.execution.batch_size * passes * pixels * 64,
-        fresh_images=fresh,
-        retrainings=max(coalitions.values()),
+        fresh_images=len(alike) * FRESH_COALITIONS * IMAGES_PER_COALITION if pooled else 0,
+        retrainings=groupings * FRESH_COALITIONS,
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 _LIMIT = 8 << 20
+_CLASSES = 100_000
+_SIDE = 4_096
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     raise ValueError(f"{path.name} is not a JSON object")
 
 
+def _check_weights(folder: Path) -> None:
+    """Raises ValueError unless the weights are safetensors of this very folder."""
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(f"{folder.name} has an adapter_config.json, which would load another model; merge the adapter")
+    for index in folder.glob("*.index.json"):
+        shards = _read_json(index).get("weight_map")
+        for shard in shards.values() if isinstance(shards, dict) else [None]:
+            if not isinstance(shard, str) or Path(shard).name != shard or not (folder / shard).is_file():
+                raise ValueError(f"{index.name} names weights that are not files beside it")
+    if not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder.name} has no weights as safetensors")
+
+
 def _labels(id2label: Any, count: int) -> tuple[str, ...]:
     if not isinstance(id2label, dict):
         return tuple(map(str, range(count)))
@@ -63,8 +78,10 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
             "(a `unet` of class UNet2DModel)"
         )
     unet = _read_json(folder / "unet" / "config.json")
+    _check_weights(folder / "unet")
+    _read_json(folder / "scheduler" / "scheduler_config.json")
     embeddings = unet.get("num_class_embeds")
-    if unet.get("_class_name") != "UNet2DModel" or not isinstance(embeddings, int) or embeddings < 1:
+    if unet.get("_class_name") != "UNet2DModel" or not isinstance(embeddings, int) or not 1 <= embeddings <= _CLASSES:
         raise ValueError("its unet is not a UNet2DModel with `num_class_embeds`, so it takes no class labels")
     named = index.get("id2label")
     if null_class is not None and null_class >= embeddings:
@@ -78,8 +95,10 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
         null_class = known
     size = unet.get("sample_size")
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
-    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-        raise ValueError("its unet's config has no `sample_size`")
+    if not (
+        isinstance(height, int) and isinstance(width, int) and 0 < min(height, width) <= max(height, width) <= _SIDE
+    ):
+        raise ValueError(f"its unet's config has no `sample_size` of 1 to {_SIDE:,} pixels")
     channels = unet.get("in_channels", 3)
     if channels not in (1, 3) or unet.get("out_channels", channels) != channels:
         raise ValueError("its unet doesn't turn grey or RGB images into images of as many channels")
@@ -89,8 +108,10 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
 def read_classifier_labels(folder: Path) -> tuple[str, ...]:
     """Class names of an image classifier in Hugging Face layout. Raises ValueError that says what is wrong."""
     config = _read_json(folder / "config.json")
+    _read_json(folder / "preprocessor_config.json")
+    _check_weights(folder)
     named = config.get("id2label")
     count = len(named) if isinstance(named, dict) else config.get("num_labels", 2)
-    if not isinstance(count, int) or count < 2:
-        raise ValueError("its config.json names fewer than two classes")
+    if not isinstance(count, int) or not 2 <= count <= _CLASSES:
+        raise ValueError(f"its config.json doesn't name 2 to {_CLASSES:,} classes")
     return _labels(named, count)

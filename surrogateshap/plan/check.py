@@ -22,6 +22,10 @@ from surrogateshap.text import harmless
 
 EXACT_AT_MOST = 16
 IMAGES_PER_CONTRIBUTOR = 100
+IMAGES_PER_COALITION = 256
+FRESH_COALITIONS = 300
+MOST_IMAGES = 5_000_000
+"""Of one pool; the list of them alone takes gigabytes beyond that."""
 
 Key = tuple[str | int, ...]
 T = TypeVar("T")
@@ -32,6 +36,8 @@ class EncoderInput:
     """An encoder's folder."""
 
     name: str
+    position: int
+    """Among the spec's encoders."""
     path: Path
     digest: str
     labels: tuple[str, ...]
@@ -161,7 +167,7 @@ class _Checker:
             role = f"encoder {section.name}"
             path, labels = self._read(("encoder", position, "source"), section.source, role, read_classifier_labels)
             if path is not None and labels is not None:
-                yield section.name, EncoderInput(section.name, path, self._digest(role), labels)
+                yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels)
 
     def _references(self) -> Iterator[tuple[str, Reference]]:
         """References that are files of their own."""
@@ -226,6 +232,12 @@ class _Checker:
 
     def _check_budget(self, manifest: Manifest, proxies: tuple[str, ...], images: int) -> None:
         budget = self._spec.budget
+        if self._spec.sampling.mode == "fresh":
+            coalitions = budget.coalitions or FRESH_COALITIONS
+            images = coalitions * (budget.images_per_coalition or IMAGES_PER_COALITION)
+        if images > MOST_IMAGES:
+            message = f"{images:,} images in one pool are more than {MOST_IMAGES:,}"
+            self._problem(("budget",), message, "Lower the budget: intervals shrink with the square root of it alone.")
         for position, grouping in enumerate(manifest.groupings):
             n = len(grouping.contributors)
             if self._spec.estimator.kind == "exact" and n > EXACT_AT_MOST:

@@ -10,7 +10,14 @@ import numpy as np
 from surrogateshap.errors import SpecError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
-from surrogateshap.plan.check import Checked, EncoderInput, Reference, check_spec
+from surrogateshap.plan.check import (
+    FRESH_COALITIONS,
+    IMAGES_PER_COALITION,
+    Checked,
+    EncoderInput,
+    Reference,
+    check_spec,
+)
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
 from surrogateshap.spec.model import Spec, UtilitySection
@@ -18,8 +25,6 @@ from surrogateshap.text import harmless
 
 EXACT_BY_DEFAULT = 14
 COALITIONS = 4_000
-FRESH_COALITIONS = 300
-IMAGES_PER_COALITION = 256
 FEW_IMAGES = 40
 """Below this the image proxy's ranking was seen to lose much of its agreement with retraining."""
 
@@ -34,6 +39,8 @@ class GameDesign:
     grouping: Grouping
     pool: Pool
     utility: UtilitySection
+    position: int
+    """Among the spec's utilities."""
     encoder: EncoderInput
     reference: Reference | None
     estimator: Estimator
@@ -104,7 +111,26 @@ def _pools(checked: Checked) -> tuple[Pool, ...]:
     except OSError as error:
         key = ("contributors", "image")
         raise SpecError([checked.loaded.problem(key, str(error), "Write the manifest again.")]) from None
+    _check_coverage(checked, pools)
     return tuple(pools)
+
+
+def _check_coverage(checked: Checked, pools: list[Pool]) -> None:
+    """Raises SpecError where a contributor of some grouping is left without images."""
+    budget = "images" if checked.loaded.spec.budget.images is not None else "images_per_contributor"
+    problems = []
+    for position, grouping in enumerate(checked.manifest.groupings):
+        for pool in pools:
+            if grouping.name not in pool.memberships:
+                continue
+            bare = [grouping.contributors[i] for i in np.flatnonzero(pool.images_of(grouping.name) == 0)]
+            if bare:
+                listed = ", ".join(harmless(name, 40) for name in bare[:5]) + (" …" if len(bare) > 5 else "")
+                message = f"{len(bare)} contributors get no image of the {pool.proxy} proxy's pool: {listed}"
+                remedy = f"Raise `{budget}`, or pool small contributors with `min_rows` and `other`."
+                problems.append(checked.loaded.problem(("contributors", "grouping", position), message, remedy))
+    if problems:
+        raise SpecError(problems)
 
 
 def _games(checked: Checked, pools: tuple[Pool, ...]) -> Iterator[GameDesign]:
@@ -115,13 +141,14 @@ def _games(checked: Checked, pools: tuple[Pool, ...]) -> Iterator[GameDesign]:
                 continue
             estimator, coalitions = _estimator(spec, len(grouping.contributors))
             alike = indistinguishable(grouping, checked.manifest) if pool.proxy == "prompt" else ()
-            for utility in spec.utility:
+            for position, utility in enumerate(spec.utility):
                 value = spec.empty.value
                 yield GameDesign(
                     info=GameInfo(grouping=grouping.name, utility=utility.name, proxy=pool.proxy),
                     grouping=grouping,
                     pool=pool,
                     utility=utility,
+                    position=position,
                     encoder=checked.encoder_of(utility),
                     reference=checked.references.get(utility.name),
                     estimator=estimator,

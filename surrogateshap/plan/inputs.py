@@ -25,10 +25,14 @@ def digest_path(path: Path) -> tuple[str, int]:
     total = 0
     for file in sorted(root.rglob("*")):
         relative = file.relative_to(root)
-        if any(part.startswith(".") for part in relative.parts) or not file.is_file():
+        if any(part.startswith(".") for part in relative.parts):
             continue
         if not file.resolve().is_relative_to(root):
             raise OSError(f"{relative} is a link that leads out of the folder")
+        if file.is_symlink() and file.is_dir():
+            raise OSError(f"{relative} is a linked folder; put the folder itself there")
+        if not file.is_file():
+            continue
         listing[relative.as_posix()], size = digest_file(file)
         total += size
     return digest(listing), total

@@ -41,6 +41,11 @@ def encoding(encoder_digest: str, content: str) -> str:
     return digest({"method": METHOD, "encoder": encoder_digest, "content": content})
 
 
+def provenance(made: str) -> str:
+    """Of where an object of images was made."""
+    return digest({"made": made})
+
+
 def features(keys: Sequence[str], found: Mapping[str, tuple[str, int]]) -> str:
     """Of a pool's pixels: where each image really is. Raises KeyError where one is missing."""
     return digest([found[key] for key in keys])

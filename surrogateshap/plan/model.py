@@ -94,9 +94,9 @@ class Cost(_Data):
     disk_bytes: int
     memory_bytes: int
     fresh_images: int
-    """Images that the published procedure would generate for the same games."""
+    """Images that fresh sampling, at its defaults, would generate for the same groupings and proxies; else 0."""
     retrainings: int
-    """Models that would be trained if every coalition were retrained."""
+    """Models that would be trained if as many coalitions per grouping were retrained."""
 
 
 class Plan(_Data):

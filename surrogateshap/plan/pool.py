@@ -43,6 +43,11 @@ class Pool:
     masks: np.ndarray | None = None
     """Fresh mode: (M, n) bool, the coalition of each cell."""
 
+    def images_of(self, grouping: str) -> np.ndarray:
+        """(n,): how many of the images each contributor of a grouping rests on."""
+        shares = self.memberships[grouping].shares
+        return np.asarray((shares > 0).astype(np.int64) @ np.bincount(self.cell_of_image, minlength=shares.shape[1]))
+
     @property
     def id(self) -> str:
         """Names the pool within its plan."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from surrogateshap import api
-from surrogateshap.errors import InterruptedRun, RunError
+from surrogateshap.errors import InterruptedRun, RunError, SpecError
 from surrogateshap.events import (
     Event,
     RankingUpdated,
@@ -321,7 +321,7 @@ def test_broken_weights_are_named(tiny: Project) -> None:
         for name, array in load_file(weights).items()
     }
     save_file(arrays, weights, metadata={"format": "pt"})
-    with pytest.raises(RunError, match="encoder `eye` gives values that are not finite"):
+    with pytest.raises(SpecError, match=r"encoder\[0\]: encoder `eye` gives values that are not finite"):
         tiny.apply(SMALL)
 
 

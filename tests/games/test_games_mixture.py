@@ -107,14 +107,38 @@ def test_bootstrap_counts_equal_repeated_images():
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=8), seed=st.integers(0, 2**32))
-def test_resampling_keeps_the_size_of_every_cell(sizes, seed):
+def test_resampling_keeps_the_weight_of_every_group(sizes, seed):
     cells = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     shares = sp.csr_array(np.full((1, len(sizes)), 1 / len(sizes)))
     m = Membership(("one",), np.array([1]), shares, cells)
-    counts = m.resample(np.random.default_rng(seed))
-    assert np.bincount(cells, weights=counts).tolist() == sizes
-    assert (counts >= 0).all()
-    assert (counts == counts.astype(int)).all()
+    weights = m.resample(np.random.default_rng(seed))
+    np.testing.assert_allclose(np.bincount(m.groups, weights=weights), np.bincount(m.groups))
+    b = m.weights(weights).toarray()[0]
+    np.testing.assert_allclose(
+        np.bincount(m.groups, weights=b), np.bincount(m.groups, weights=m.weights().toarray()[0])
+    )
+    assert (b >= 0).all()
+
+
+@pytest.mark.parametrize("images", [2, 3, 6])
+def test_the_bootstrap_has_the_unbiased_variance_of_a_mean(images):
+    x = np.random.default_rng(0).normal(size=images)
+    m = Membership(("one",), np.array([1]), sp.csr_array([[1.0]]), np.zeros(images, dtype=np.int64))
+    rng = np.random.default_rng(1)
+    means = [(m.weights(m.resample(rng)) @ x)[0] for _ in range(8_000)]
+    np.testing.assert_allclose(np.var(means), x.var(ddof=1) / images, rtol=0.06)
+
+
+def test_cells_of_one_image_are_resampled_with_others_of_their_contributor():
+    shares = np.array([[0.5, 0.3, 0.2, 0, 0, 0], [0, 0, 0, 0.6, 0.4, 0]])
+    cells = np.array([0, 1, 2, 2, 3, 3, 4, 5])
+    m = Membership(("ann", "bob"), np.array([1, 1]), sp.csr_array(shares), cells, 5)
+    assert m.groups.tolist() == [0, 0, 2, 2, 4, 4, 4, 5]
+    rng = np.random.default_rng(0)
+    drawn = np.array([m.weights(m.resample(rng)).toarray() for _ in range(200)])
+    np.testing.assert_allclose(drawn.sum(axis=2), 1)
+    np.testing.assert_allclose(drawn[:, 0, :2].sum(axis=1), 0.8)
+    assert (drawn[:, 0, :2].std(axis=0) > 0.1).all()
 
 
 def test_every_image_is_drawn_as_often_as_the_others():
@@ -177,8 +201,9 @@ def test_fresh_game_measures_each_coalition_on_its_own_images():
     assert game.v_full == game.values()[3]
     assert game(masks[[2, 1]]).tolist() == game.values()[[2, 1]].tolist()
     counts = game.resample(np.random.default_rng(0))
-    assert np.bincount(of_image, weights=counts).tolist() == [15] * 4
-    assert game.resampled(counts).values()[1] == u.value(u.summarise(((of_image == 1) * counts / 15)[None]))[0]
+    np.testing.assert_allclose(np.bincount(of_image, weights=counts), 15)
+    expected = u.value(u.summarise(((of_image == 1) * counts / 15)[None]))[0]
+    np.testing.assert_allclose(game.resampled(counts).values()[1], expected, rtol=1e-12)
 
 
 def test_fresh_game_takes_an_empty_value_and_knows_no_other_coalitions():

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch.nn import functional
 
 from surrogateshap.errors import RunError
 from surrogateshap.execute.encoders import View
+from surrogateshap.execute.loading import not_loaded, refuse_partial
 
 _RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, as `preprocessor_config.json` gives them, in torch's names."""
@@ -29,22 +29,24 @@ class Classifier:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        logging.set_verbosity(logging.CRITICAL)  # its reports print strangers' names as they are
         try:
-            self._model: Any = AutoModelForImageClassification.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            loaded: Any = AutoModelForImageClassification.from_pretrained(
+                folder,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
+            self._model: Any = loaded[0]
+            refuse_partial(loaded[1])
             self._config = _preprocessing(folder)
+            channels = getattr(self._model.config, "num_channels", 3)
             for key in ("mean", "std"):
-                if self._config[key] and len(self._config[key]) not in (
-                    1,
-                    getattr(self._model.config, "num_channels", 3),
-                ):
+                if self._config[key] and len(self._config[key]) not in (1, channels):
                     raise ValueError(f"its image_{key} has another number of channels than the model")
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(
-                f"the encoder in {folder.name} can't be loaded: {reason}", "Save it with transformers."
-            ) from error
+        except Exception as error:  # what a stranger's config can break has no common base
+            raise not_loaded("encoder", folder, error, "Save it with transformers.") from error
         self._model.to(device).eval().requires_grad_(False)
         self._device = device
         heads = [module for module in self._model.modules() if isinstance(module, torch.nn.Linear)]

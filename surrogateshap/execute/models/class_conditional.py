@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from surrogateshap.errors import RunError
+from surrogateshap.execute.loading import not_loaded, refuse_partial
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.models.schedulers import make_scheduler
 from surrogateshap.plan.cards import ModelCard
@@ -22,20 +23,26 @@ class ClassConditionalModel:
         self, folder: Path, card: ModelCard, sampling: SamplingSection, strength: float, device: torch.device
     ) -> None:
         from diffusers import UNet2DModel
+        from diffusers.utils import logging
 
+        logging.set_verbosity(logging.CRITICAL)  # its reports print strangers' names as they are
         self._card, self._sampling, self._strength, self._torch_device = card, sampling, strength, device
         try:
             saved = json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
             # float32 keeps small models exact on every device; safetensors alone is ever read.
-            self._unet: Any = UNet2DModel.from_pretrained(
-                folder / "unet", torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+            loaded: Any = UNet2DModel.from_pretrained(
+                folder / "unet",
+                torch_dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                low_cpu_mem_usage=False,
+                output_loading_info=True,
             )
+            self._unet: Any = loaded[0]
+            refuse_partial(loaded[1])
             self._scheduler = make_scheduler(sampling.scheduler, saved)
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(
-                f"the model in {folder.name} can't be loaded: {reason}", "Save it with diffusers."
-            ) from error
+        except Exception as error:  # what a stranger's config can break has no common base
+            raise not_loaded("model", folder, error, "Save it with diffusers.") from error
         self._unet.to(device).eval().requires_grad_(False)
         self.dtype = "float32"
 
