@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STORE = ".surrogateshap"
 _PLAN_LIMIT = 64 << 20
+_READ_IN_PASSING = 256 << 20
 
 
 def ignore(_: "Event") -> None:
@@ -229,13 +230,45 @@ def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> "tuple[Sto
     if opened is None:
         raise RunError(f"{harmless(str(path))} has no results yet", remedy)
     try:
-        content = digest(spec.read_bytes())
-        row = opened.run(saved.run) if saved is not None else opened.latest_run(content, done_only=not unfinished)
-        if row is not None:
-            return opened, row
+        if saved is not None:
+            row = opened.run(saved.run)
+            if row is not None:
+                return opened, row
+        moved: list[str] = []
+        for row in opened.runs_of_spec(digest(spec.read_bytes()), done_only=not unfinished) if saved is None else ():
+            moved = _moved_inputs(spec, opened.get_json(row.plan))
+            if not moved:
+                return opened, row
         others = [other for other in opened.runs_of_file(str(spec)) if other.results is not None]
-        hint = f" Results of an earlier version: `surrogateshap show {others[0].run}`." if others else ""
-        raise RunError(f"{harmless(str(path))}, as it stands, has no results yet", remedy + hint)
+        hint = f" Earlier results: `surrogateshap show {others[0].run}`." if others else ""
+        why = f" ({', '.join(map(harmless, moved))} changed)" if moved else ""
+        raise RunError(f"{harmless(str(path))}, as it stands, has no results yet{why}", remedy + hint)
+    except OSError as error:
+        opened.close()
+        raise RunError(f"{harmless(str(spec))} can't be read: {error.strerror}", "Name the run itself.") from None
     except BaseException:
         opened.close()
         raise
+
+
+def _moved_inputs(spec: Path, made: Any) -> list[str]:
+    """Roles of the inputs whose content is no longer that of a stored plan.
+
+    What is too large to be read in passing is taken for unchanged, and so is what lies outside the spec's folder.
+    """
+    from surrogateshap.plan.inputs import digest_path
+    from surrogateshap.spec.paths import PathRefused, resolve
+
+    moved = []
+    for file in made["inputs"] if isinstance(made, dict) else ():
+        if file["role"] == "spec" or file["bytes"] > _READ_IN_PASSING:
+            continue
+        try:
+            content, _ = digest_path(resolve(file["name"], spec.parent.absolute()))
+        except PathRefused:
+            continue
+        except OSError:
+            content = ""
+        if content != file["digest"]:
+            moved.append(file["role"])
+    return moved

@@ -173,6 +173,29 @@ def test_showing_an_earlier_version(tiny: Project) -> None:
     assert api.apply(plan) == results
 
 
+def test_results_of_inputs_that_moved_are_not_shown(tiny: Project) -> None:
+    spec = tiny.spec({"budget.images_per_contributor": 4})
+    results = api.apply(spec)
+    manifest = tiny.folder / "data.parquet"
+    frame = pl.read_parquet(manifest)
+    frame.reverse().write_parquet(manifest)
+    with pytest.raises(RunError, match=r"has no results yet \(manifest changed\)") as caught:
+        api.show(str(spec))
+    assert results.run in caught.value.remedy
+    frame.write_parquet(manifest)
+    api.apply(spec)
+    assert api.show(str(spec)).games == results.games
+
+
+def test_a_grouping_that_the_pool_is_too_small_for(tiny: Project) -> None:
+    frame = pl.read_parquet(tiny.folder / "data.parquet")
+    frame.with_row_index("number").write_parquet(tiny.folder / "data.parquet")
+    grouping = [{"name": "owner", "by": ["owner"]}, {"name": "each", "by": ["number"]}]
+    spec = tiny.spec({"contributors.grouping": grouping, "budget.images_per_contributor": 4})
+    with pytest.raises(SpecError, match=r"contributors.grouping\[1\]: \d+ contributors get no image of the image"):
+        api.plan(spec)
+
+
 def test_a_record_holds_until_a_byte_flips(finished: Finished, tmp_path: Path) -> None:
     project, results, _ = finished
     files = run_files(project.store, results.run)

@@ -87,7 +87,7 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         v_full=values.v_full,
         efficiency_gap=fit.efficiency_gap,
         estimator="exact" if fit.estimator == "exact" else "surrogate",
-        coalitions=fit.coalitions,
+        coalitions=design.coalitions,
         images=len(design.pool.keys),
         level=spec.intervals.level,
         surrogate=None if fit.cv_r2 is None else SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=section.trees),

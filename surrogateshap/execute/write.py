@@ -30,7 +30,10 @@ def write_record(
     values: Iterable[tuple[GameDesign, Values]],
     found: Mapping[str, tuple[str, int]],
 ) -> None:
-    """Writes the folder, with the plan as it is on an empty store, then marks the run as done. The same inputs give the same bytes: no time is in them."""
+    """Writes the folder, with the plan as it is on an empty store, then marks the run as done.
+
+    The same inputs give the same bytes: no time is in them.
+    """
     files = {
         "spec.toml": compiled.checked.loaded.text.encode(),
         "plan.json": plan.model_dump_json(indent=1).encode(),

@@ -78,8 +78,6 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
             "(a `unet` of class UNet2DModel)"
         )
     unet = _read_json(folder / "unet" / "config.json")
-    _check_weights(folder / "unet")
-    _read_json(folder / "scheduler" / "scheduler_config.json")
     embeddings = unet.get("num_class_embeds")
     if unet.get("_class_name") != "UNet2DModel" or not isinstance(embeddings, int) or not 1 <= embeddings <= _CLASSES:
         raise ValueError("its unet is not a UNet2DModel with `num_class_embeds`, so it takes no class labels")
@@ -102,16 +100,18 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
     channels = unet.get("in_channels", 3)
     if channels not in (1, 3) or unet.get("out_channels", channels) != channels:
         raise ValueError("its unet doesn't turn grey or RGB images into images of as many channels")
+    _check_weights(folder / "unet")
+    _read_json(folder / "scheduler" / "scheduler_config.json")
     return ModelCard(_labels(named, known), null_class, height, width, channels)
 
 
 def read_classifier_labels(folder: Path) -> tuple[str, ...]:
     """Class names of an image classifier in Hugging Face layout. Raises ValueError that says what is wrong."""
     config = _read_json(folder / "config.json")
-    _read_json(folder / "preprocessor_config.json")
-    _check_weights(folder)
     named = config.get("id2label")
     count = len(named) if isinstance(named, dict) else config.get("num_labels", 2)
     if not isinstance(count, int) or not 2 <= count <= _CLASSES:
         raise ValueError(f"its config.json doesn't name 2 to {_CLASSES:,} classes")
+    _read_json(folder / "preprocessor_config.json")
+    _check_weights(folder)
     return _labels(named, count)

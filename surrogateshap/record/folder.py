@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from surrogateshap.errors import RunError
 from surrogateshap.store.atomic import atomic_write_bytes, make_folder
 from surrogateshap.store.objects import unwritable_error
+from surrogateshap.text import harmless
 
 RECORD = "record.json"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -21,6 +23,9 @@ def write_run_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     for name in files:
         if not _PLAIN_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no plain file name")
+    for part in (folder.parent, folder):
+        if part.is_symlink():
+            raise RunError(f"{harmless(str(part))} is a link, and nothing is written through it", "Remove the link.")
     try:
         make_folder(folder)
         changed = {name: data for name, data in files.items() if not _holds(folder / name, data)}

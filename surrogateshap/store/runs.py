@@ -79,11 +79,10 @@ class RunTable:
         """Runs of any version of that spec, newest first."""
         return self._select("WHERE spec_file = ?", (spec_file,))
 
-    def latest_run(self, spec_digest: str, done_only: bool = True) -> RunRow | None:
-        """The newest run of exactly that spec."""
+    def runs_of_spec(self, spec_digest: str, done_only: bool = True) -> list[RunRow]:
+        """Runs of a spec with exactly that text, newest first."""
         done = " AND status = 'done'" if done_only else ""
-        rows = self._select(f"WHERE spec_digest = ?{done}", (spec_digest,))
-        return rows[0] if rows else None
+        return self._select(f"WHERE spec_digest = ?{done}", (spec_digest,))
 
     def record_event(self, run: str, event: "Event") -> int:
         """Keeps the event with the time of now, and returns its id: ids grow in the order of recording."""

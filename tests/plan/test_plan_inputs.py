@@ -56,7 +56,17 @@ def test_links_inside_are_followed_and_links_out_are_refused(folder: Path, tmp_p
 UNET = {"_class_name": "UNet2DModel", "num_class_embeds": 4, "sample_size": [8, 16], "in_channels": 1}
 
 
+def complete(folder: Path) -> None:
+    """Adds what else a loadable folder has; the weights are not looked into."""
+    for name in ("unet/diffusion_pytorch_model.safetensors", "model.safetensors"):
+        (folder / name).touch()
+    (folder / "scheduler").mkdir(exist_ok=True)
+    for name in ("scheduler/scheduler_config.json", "preprocessor_config.json"):
+        (folder / name).write_text("{}")
+
+
 def card_of(folder: Path, null_class: int | None = None, index: Any = None, **unet: Any) -> Any:
+    complete(folder)
     (folder / "model_index.json").write_text(json.dumps({"unet": []} if index is None else index))
     (folder / "unet" / "config.json").write_text(json.dumps({k: v for k, v in (UNET | unet).items() if v is not ...}))
     return read_model_card(folder, null_class)
@@ -135,6 +145,7 @@ def test_configs_that_cannot_be_read(folder: Path, text: str) -> None:
     ],
 )
 def test_classes_of_a_classifier(folder: Path, config: Any, labels: tuple[str, ...]) -> None:
+    complete(folder)
     (folder / "config.json").write_text(json.dumps(config))
     assert read_classifier_labels(folder) == labels
 
@@ -142,5 +153,37 @@ def test_classes_of_a_classifier(folder: Path, config: Any, labels: tuple[str, .
 @pytest.mark.parametrize("config", [{"id2label": {"0": "a"}}, {"num_labels": "3"}, {"num_labels": 0}])
 def test_a_classifier_needs_two_classes(folder: Path, config: Any) -> None:
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="fewer than two classes"):
+    with pytest.raises(ValueError, match="doesn't name 2 to 100,000 classes"):
+        read_classifier_labels(folder)
+
+
+def test_linked_folders_are_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "inside").mkdir()
+    (folder / "linked").symlink_to(folder / "inside")
+    with pytest.raises(OSError, match="linked is a linked folder"):
+        digest_path(folder)
+    (folder / "linked").unlink()
+    (tmp_path / "outside").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError, match="leads out of the folder"):
+        digest_path(folder)
+
+
+@pytest.mark.parametrize("shard", ["../model.safetensors", "/etc/passwd", "absent.safetensors", 3])
+def test_weights_named_elsewhere_are_refused(folder: Path, shard: Any) -> None:
+    complete(folder)
+    (folder / "config.json").write_text(json.dumps({"num_labels": 3}))
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model.safetensors"}}))
+    assert len(read_classifier_labels(folder)) == 3
+    index.write_text(json.dumps({"weight_map": {"a": shard}}))
+    with pytest.raises(ValueError, match="names weights that are not files beside it"):
+        read_classifier_labels(folder)
+
+
+def test_adapters_are_refused(folder: Path) -> None:
+    complete(folder)
+    (folder / "config.json").write_text(json.dumps({"num_labels": 3}))
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="would load another model"):
         read_classifier_labels(folder)

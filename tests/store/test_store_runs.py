@@ -109,17 +109,16 @@ def test_newest_first_within_one_tick(store, monkeypatch):
     assert [row.run for row in store.runs()] == ["c", "b", "a"]
 
 
-def test_latest_run_of_a_spec(store, clock):
-    assert store.latest_run("s1") is None
+def test_runs_of_a_spec(store, clock):
+    assert store.runs_of_spec("s1") == []
     for run in "ab":
         begin(store, run, "s1")
         store.finish_run(run, f"results of {run}", f"record of {run}")
     begin(store, "c", "s1")
     begin(store, "other", "s2")
     store.finish_run("other", "r", None)
-    assert store.latest_run("s1").run == "b"
-    assert store.latest_run("s1").record == "record of b"
-    assert store.latest_run("s1", done_only=False).run == "c"
+    assert [(row.run, row.record) for row in store.runs_of_spec("s1")] == [("b", "record of b"), ("a", "record of a")]
+    assert [row.run for row in store.runs_of_spec("s1", done_only=False)] == ["c", "b", "a"]
 
 
 def test_events_come_back_in_order_with_their_time(store, clock):
