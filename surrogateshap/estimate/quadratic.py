@@ -60,7 +60,7 @@ def fit_quadratic(masks: Bools, values: Floats, rows: Ints, tuning: Tuning | Non
 
     A utility of a mixture is a function of the mixed statistics Σ a_k T_k; its Taylor series begins with these terms,
     and a mean or a squared distance ends with them. Equal prior variances of all m_k and of all Q_kl say that
-    contributors' statistics are alike before anything is seen. `tuning` None: the one with the least leave-one-out error.
+    contributors' statistics are alike before anything is seen. `tuning` None: that of the least leave-one-out error.
     """
     masks, values = masks[-MOST_ROWS:], values[-MOST_ROWS:]
     mean, sd = float(values.mean()), float(values.std())
@@ -68,7 +68,7 @@ def fit_quadratic(masks: Bools, values: Floats, rows: Ints, tuning: Tuning | Non
     if sd <= 1e-14 * abs(mean) or len(masks) < 3:
         nothing = Tuning(1.0, 0.0, 1.0) if tuning is None else tuning
         return Quadratic(rows, mean, np.zeros(n), np.zeros((n, n)), np.zeros(n), nothing)
-    shares, inside = coalition_shares(masks, rows), masks - 0.5
+    shares, inside = coalition_shares(masks, rows), masks.astype(np.float64) - 0.5
     scale = 1 / np.sqrt((shares**2).sum(axis=1).mean())
     targets = (values - mean) / sd
     if tuning is None:
