@@ -1,18 +1,21 @@
-"""The door: validate, plan, apply, show, verify. The command line and the TUI use nothing else."""
+"""The door: validate, plan, apply, show, estimate, verify. The command line and the TUI use nothing else."""
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from surrogateshap.errors import PlanError, Problem, RunError, SpecError
 from surrogateshap.text import digest, harmless
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from polars import DataFrame
+
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.model import Plan
-    from surrogateshap.record.results import Results
+    from surrogateshap.record.results import EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import Spec
     from surrogateshap.store import RunRow, Store
@@ -116,6 +119,44 @@ def show(target: str, *, store: Path | None = None) -> "Results":
             remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
             raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
         return Results.model_validate(document)
+
+
+def estimate_shapley(
+    table: "Path | str | DataFrame | ArrayLike",
+    values: "ArrayLike | None" = None,
+    *,
+    names: Sequence[str] | None = None,
+    empty: float | None,
+    full: float | None,
+    rows: "Mapping[str, int] | Sequence[int] | Path | None" = None,
+    value: str = "value",
+    estimator: "EstimatorName" = "surrogate",
+    level: float = 0.9,
+    interactions: bool = False,
+    seed: int = 0,
+) -> "GameResult":
+    """Contributors' values from coalitions and their values, whoever measured them.
+
+    `table` is a file (Parquet, CSV, JSON Lines) or a polars frame with one 0/1 column per contributor and a column
+    `value`; or coalitions (M, n) as an array, with `values` (M,) and perhaps `names`. `empty` and `full` are v(∅) and
+    v(N), None where rows of the table hold them. `rows` are the contributors' training rows (by name, in order, or the
+    path of a table with columns `name` and `rows`): surrogates of mixture games are better with them. Intervals of
+    coverage `level` cover the choice of coalitions and noise in their values. Raises SpecError with what is wrong.
+    """
+    from surrogateshap.tables import CoalitionTable, estimate_table, from_arrays, from_frame, read_frame, read_rows
+    from surrogateshap.tables.read import wrong
+
+    file = str(table) if isinstance(table, Path | str) else "table"
+    if not 0 < level < 1:
+        raise wrong(file, f"level {level} does not lie between 0 and 1")
+    held = read_rows(rows) if isinstance(rows, Path) else rows
+    made: CoalitionTable
+    if values is not None:
+        made = from_arrays(table, values, names, empty, full, held)
+    else:
+        frame = read_frame(Path(table)) if isinstance(table, Path | str) else cast("DataFrame", table)
+        made = from_frame(frame, value, empty, full, held, file)
+    return estimate_table(made, estimator, level, interactions, seed)
 
 
 def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[list[tuple[int, Event]], str]":

@@ -40,6 +40,7 @@ def modules_after(arguments: list[str], cwd: Path) -> set[str]:
         ["show", "spec.toml"],
         ["verify", "record.json"],
         ["schema"],
+        ["estimate", "--help"],
     ],
     ids=lambda arguments: arguments[0],
 )

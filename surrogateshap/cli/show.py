@@ -70,17 +70,18 @@ def print_table(results: "Results", top: int | None = None, file: IO[str] | None
     """The rankings on stdout, as wide as the terminal, or in a file, 80 columns wide."""
     from surrogateshap.report import table
 
-    _print(table(results, top=top), file)
+    print_lines(table(results, top=top), file)
 
 
 def print_overview(results: "Results") -> None:
     """Who is first and last in each game, on stdout."""
     from surrogateshap.report import overview
 
-    _print(overview(results), None)
+    print_lines(overview(results))
 
 
-def _print(shown: "Group", file: IO[str] | None) -> None:
+def print_lines(shown: "Group", file: IO[str] | None = None) -> None:
+    """What a report drew, on stdout, as wide as the terminal, or in a file, 80 columns wide."""
     from rich.console import Console
 
     Console(file=file, width=None if file is None else 80, markup=False, highlight=False, emoji=False).print(shown)

@@ -5,6 +5,17 @@ from dataclasses import dataclass
 from surrogateshap.games.encoded import Floats
 
 
+class CoalitionsError(ValueError):
+    """The coalitions given are not those that an estimator needs."""
+
+    def __init__(self, message: str, remedy: str = "", contributors: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.contributors = contributors
+        """Those that it is about."""
+
+
 @dataclass(frozen=True)
 class TreeSettings:
     """The surrogate's trees; the defaults did well at 300 to 4,000 coalitions."""
@@ -22,14 +33,16 @@ class Fit:
     """Shapley values of one game."""
 
     values: Floats
-    """(n,); they sum to v(N) − v(∅)."""
+    """(n,); they sum to v(N) − v(∅), but for `leave_one_out` and `surrogateshap_paper`."""
     efficiency_gap: float
-    """(v(N) − v(∅)) − Σφ before the correction that makes it zero."""
+    """(v(N) − v(∅)) − Σφ before the correction that makes it zero; those two make none."""
     cv_r2: float | None
     """R² on held-out coalitions; None where all were evaluated, all values are equal, or there are too few."""
     coalitions: int
     estimator: str
-    """`exact` or `surrogate`."""
+    """Its name in `ESTIMATORS`; `exact` where the coalitions given to `surrogate` were all there are."""
+    interactions: Floats | None = None
+    """Pairwise Shapley interaction indices (n, n), zeros on the diagonal; None where nobody asked for them."""
 
 
 def share_gap(values: Floats, total: float) -> tuple[Floats, float]:

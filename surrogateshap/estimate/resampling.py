@@ -7,7 +7,8 @@ import numpy as np
 from surrogateshap.estimate.coalitions import coalition_values, pair_groups
 from surrogateshap.estimate.exact import exact_shapley
 from surrogateshap.estimate.fit import TreeSettings, share_gap
-from surrogateshap.estimate.shares import linear_shapley, ridge, share_features, share_shapley
+from surrogateshap.estimate.quadratic import fit_quadratic
+from surrogateshap.estimate.shares import linear_shapley, ridge, share_features
 from surrogateshap.estimate.surrogate import train, with_full
 from surrogateshap.games.coalitions import all_masks, draw_pairs
 from surrogateshap.games.encoded import Bools, Floats, Ints
@@ -85,12 +86,13 @@ def coalition_draws(
     if coalition_values(masks, values, v_empty, v_full) is not None:
         return np.zeros((refits, n))
     held = np.ones(n, dtype=np.int64) if rows is None else rows
-    groups, basis = pair_groups(masks), share_shapley(held)
+    groups = pair_groups(masks)
+    tuning = fit_quadratic(*with_full(masks, values, v_full), held).tuning
     members = np.split(np.arange(len(masks)), np.flatnonzero(np.diff(groups)) + 1)
     rng = np.random.default_rng(seed)
     draws = np.empty((refits, n))
     for refit in range(refits):
         drawn = np.concatenate([members[group] for group in rng.integers(len(members), size=len(members))])
-        surrogate = train(*with_full(masks[drawn], values[drawn], v_full), held, settings, seed + refit)
-        draws[refit], _ = share_gap(surrogate.shapley(basis), v_full - v_empty)
+        surrogate = train(*with_full(masks[drawn], values[drawn], v_full), held, settings, seed + refit, tuning)
+        draws[refit], _ = share_gap(surrogate.shapley(), v_full - v_empty)
     return draws

@@ -2,40 +2,12 @@
 
 import numpy as np
 
+from surrogateshap.estimate.owen import share_shapley
 from surrogateshap.games.encoded import Bools, Floats, Ints
 from surrogateshap.games.membership import coalition_shares
 
 _PENALTIES = np.logspace(-7, 2, 19)
 """Ridge penalties tried, as shares of the number of rows; features have unit variance."""
-
-
-def share_shapley(rows: Ints) -> Floats:
-    """Shapley values Φ (n, n) of the n share games: Φ[i, k] is contributor i's in the game S ↦ n_k [k ∈ S] / N_S.
-
-    With them the Shapley values of any mean over a mixture, v(S) = Σ_k a_k(S) m_k, are Φ m: exact for every n.
-    1/N_S = ∫ exp(−N_S x) dx turns a share into a product over members; on the multilinear extension (Owen 1972) the
-    Shapley value is then the integral over inclusion probability q in [0, 1] and x > 0 of
-
-        n_k q exp(−n_k x) (exp(−n_i x) − 1) Π_{j≠i,k} (1 − q + q exp(−n_j x))   for i ≠ k,
-        n_k exp(−n_k x) Π_{j≠k} (1 − q + q exp(−n_j x))                         for i = k,
-
-    taken by Gauss–Legendre in q and the trapezoidal rule in log x, which for this integrand is as good as exact.
-    """
-    held = np.asarray(rows, dtype=np.float64)
-    n = len(held)
-    nodes, node_weights = np.polynomial.legendre.leggauss(min(n // 2 + 2, 100))
-    step = 0.2
-    x = np.exp(np.arange(-34 - np.log(held.sum()), np.log(60 / held.min()), step))
-    decay, loss = np.exp(-x[:, None] * held), np.expm1(-x[:, None] * held)
-    shapley, own = np.zeros((n, n)), np.zeros(n)
-    for q, weight in zip((nodes + 1) / 2, node_weights / 2, strict=True):
-        factors = 1 + q * loss
-        measure = np.exp(np.log(factors).sum(axis=1)) * x * step * weight
-        density = held * decay / factors
-        own += measure @ density
-        shapley += (loss / factors).T @ (density * (measure * q)[:, None])
-    np.fill_diagonal(shapley, own)
-    return shapley
 
 
 def share_features(masks: Bools, rows: Ints) -> Floats:

@@ -1,47 +1,50 @@
-"""The surrogate: a regression on shares and membership, and boosted trees on what it leaves."""
+"""The surrogate: a regression on shares of the rows, their products and membership, and trees on what it leaves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from surrogateshap.estimate.coalitions import coalition_values, pair_groups
-from surrogateshap.estimate.exact import exact_shapley
+from surrogateshap.estimate.exact import fit_exact
 from surrogateshap.estimate.fit import Fit, TreeSettings, share_gap
-from surrogateshap.estimate.shares import linear_shapley, ridge, share_features
-from surrogateshap.estimate.trees import Trees, fit_trees, predict, tree_shapley
+from surrogateshap.estimate.quadratic import Quadratic, Tuning, fit_quadratic
+from surrogateshap.estimate.trees import Trees, fit_trees, predict, tree_interactions, tree_shapley
 from surrogateshap.games.encoded import Bools, Floats, Ints
 
 _FOLDS = 5
 """Of the cross-validation."""
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Surrogate:
     """A fitted surrogate of v."""
 
-    rows: Ints
-    intercept: float
-    coefficients: Floats
-    """(2n,): of shares, then of membership."""
+    smooth: Quadratic
     trees: Trees | None
 
     def predict(self, masks: Bools) -> Floats:
         """(M,) values of coalitions (M, n)."""
-        return self.intercept + share_features(masks, self.rows) @ self.coefficients + predict(self.trees, masks)
+        return self.smooth.predict(masks) + predict(self.trees, masks)
 
-    def shapley(self, basis: Floats | None = None) -> Floats:
-        """Shapley values (n,), the jump at ∅ left out; `basis` as in `linear_shapley`."""
-        linear = linear_shapley(self.coefficients[:, None], self.rows, basis)[:, 0]
-        return linear + tree_shapley(self.trees, len(self.rows))
+    def shapley(self) -> Floats:
+        """Shapley values (n,), the jump at ∅ left out."""
+        return self.smooth.shapley() + tree_shapley(self.trees, len(self.smooth.rows))
+
+    def interactions(self) -> Floats:
+        """Pairwise Shapley interaction indices (n, n), the jump at ∅ left out; zeros on the diagonal."""
+        return self.smooth.interactions() + tree_interactions(self.trees, len(self.smooth.rows))
 
 
-def train(masks: Bools, values: Floats, rows: Ints, settings: TreeSettings, seed: int) -> Surrogate:
+def train(
+    masks: Bools, values: Floats, rows: Ints, settings: TreeSettings, seed: int, tuning: Tuning | None = None
+) -> Surrogate:
     """Fits (M,) values of coalitions (M, n). The empty one has no place here: its jump is shared out afterwards."""
-    features = share_features(masks, rows)
-    intercepts, coefficients = ridge(features, values[:, None])
-    intercept, slopes = float(intercepts[0]), coefficients[:, 0]
-    residuals = values - intercept - features @ slopes
-    return Surrogate(rows, intercept, slopes, fit_trees(masks, residuals, settings, seed))
+    smooth = fit_quadratic(masks, values, rows, tuning)
+    residuals = values - smooth.predict(masks)
+    # What is left of an interpolated game is rounding, which trees would only magnify.
+    rest = residuals.std() > _ROUNDING * values.std()
+    return Surrogate(smooth, fit_trees(masks, residuals, settings, seed) if rest else None)
 
 
 def fit_surrogate(
@@ -54,6 +57,7 @@ def fit_surrogate(
     rows: Ints | None = None,
     *,
     cross_validate: bool = True,
+    interactions: bool = False,
 ) -> Fit:
     """Shapley values from (M,) values of coalitions (M, n) drawn by `draw_pairs`.
 
@@ -67,13 +71,24 @@ def fit_surrogate(
         raise ValueError(f"{len(masks)} coalitions of {n} contributors, but {values.shape} values")
     every = coalition_values(masks, values, v_empty, v_full)
     if every is not None:
-        shapley, gap = share_gap(exact_shapley(every, n), v_full - v_empty)
-        return Fit(shapley, gap, None, len(masks), "exact")
+        return replace(fit_exact(every, n, interactions=interactions), coalitions=len(masks))
     held = np.ones(n, dtype=np.int64) if rows is None else rows
     surrogate = train(*with_full(masks, values, v_full), held, settings, seed)
     shapley, gap = share_gap(surrogate.shapley(), v_full - v_empty)
-    r2 = _cross_validate(masks, values, v_full, held, settings, seed) if cross_validate else None
-    return Fit(shapley, gap, r2, len(masks), "surrogate")
+    r2 = (
+        _cross_validate(masks, values, v_full, held, settings, seed, surrogate.smooth.tuning)
+        if cross_validate
+        else None
+    )
+    between = None
+    if interactions:
+        # The jump at ∅ is a term of one coalition that holds neither of a pair: 1/(n − 1) of it goes to every pair.
+        empty = np.zeros((1, n), dtype=np.bool_)
+        jump = v_empty - float(surrogate.predict(empty)[0])
+        found = surrogate.interactions() + jump / (n - 1)
+        between = (found + found.T) / 2  # of rounding alone
+        np.fill_diagonal(between, 0.0)
+    return Fit(shapley, gap, r2, len(masks), "surrogate", between)
 
 
 def with_full(masks: Bools, values: Floats, v_full: float) -> tuple[Bools, Floats]:
@@ -82,7 +97,7 @@ def with_full(masks: Bools, values: Floats, v_full: float) -> tuple[Bools, Float
 
 
 def _cross_validate(
-    masks: Bools, values: Floats, v_full: float, rows: Ints, settings: TreeSettings, seed: int
+    masks: Bools, values: Floats, v_full: float, rows: Ints, settings: TreeSettings, seed: int, tuning: Tuning
 ) -> float | None:
     """R² on coalitions that five refits didn't see; pairs stay together. None where that means nothing."""
     groups = pair_groups(masks)
@@ -93,6 +108,6 @@ def _cross_validate(
     missed = 0.0
     for k in range(_FOLDS):
         seen = fold != k
-        surrogate = train(*with_full(masks[seen], values[seen], v_full), rows, settings, seed)
+        surrogate = train(*with_full(masks[seen], values[seen], v_full), rows, settings, seed, tuning)
         missed += float(((values[~seen] - surrogate.predict(masks[~seen])) ** 2).sum())
     return 1 - missed / spread

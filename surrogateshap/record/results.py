@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+EstimatorName = Literal["surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"]
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
@@ -13,7 +15,8 @@ class ContributorResult(_Data):
     """One contributor in one game."""
 
     name: str
-    rows: int
+    rows: int | None
+    """Training rows; None where a table of coalitions came without them."""
     value: float
     """Shapley value, in the utility's unit."""
     low: float
@@ -40,6 +43,14 @@ class SurrogateDiagnostics(_Data):
     trees: int
 
 
+class Interaction(_Data):
+    """Pairwise Shapley interaction index: what two contributors are worth together beyond what each is worth alone."""
+
+    a: str
+    b: str
+    value: float
+
+
 class GameResult(_Data):
     """One game's Shapley values and what they rest on."""
 
@@ -50,15 +61,22 @@ class GameResult(_Data):
     v_full: float
     efficiency_gap: float
     """(v(N) − v(∅)) − Σφ before the correction that makes it zero."""
-    estimator: Literal["exact", "surrogate"]
+    estimator: EstimatorName
     coalitions: int
     images: int
+    """0 where the values came as a table."""
     level: float
     surrogate: SurrogateDiagnostics | None
     indistinguishable: tuple[tuple[str, ...], ...]
     """Sets of contributors that this game can't tell apart."""
     contributors: tuple[ContributorResult, ...]
     """Ranked, highest value first; ties by name."""
+    distinct: int | None = None
+    """Different coalitions among a table's, without ∅ and N."""
+    interactions: tuple[Interaction, ...] | None = None
+    """Every pair, strongest first; None where nobody asked for them."""
+    warnings: tuple[str, ...] = ()
+    """What to know before these numbers are used."""
 
 
 class Results(_Data):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import Results
+from surrogateshap.record.results import EstimatorName, Results
 
 _StatementType = Literal["https://in-toto.io/Statement/v1"]
 _PredicateType = Literal["https://surrogateshap.dev/attestation/contributor-values/v1"]
@@ -81,7 +81,7 @@ class GameSummary(_Data):
     proxy: str
     v_empty: float
     v_full: float
-    estimator: Literal["exact", "surrogate"]
+    estimator: EstimatorName
     contributors: int
     coalitions: int
     images: int

@@ -3,11 +3,12 @@
 from surrogateshap.report.data import COLUMNS, json_text, to_csv, to_json, to_parquet
 from surrogateshap.report.markdown import to_markdown
 from surrogateshap.report.select import UnknownGameError, select
-from surrogateshap.report.table import overview, table
+from surrogateshap.report.table import game_table, overview, table
 
 __all__ = [
     "COLUMNS",
     "UnknownGameError",
+    "game_table",
     "json_text",
     "overview",
     "select",

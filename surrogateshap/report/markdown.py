@@ -4,7 +4,7 @@ import re
 
 from surrogateshap.record.results import ContributorResult, GameResult, Results
 from surrogateshap.report.select import label
-from surrogateshap.report.words import basis
+from surrogateshap.report.words import basis, notes
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent
 
@@ -25,7 +25,7 @@ def _game(game: GameResult) -> list[str]:
     lines = [
         f"## {_escape(label(game))}",
         "",
-        *(f"{line}  " for line in basis(game)),
+        *(f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))),
         "",
         f"| Rank | Ranks | Contributor | Rows | Value | {game.level:.0%} interval | Share |",
         "|---:|:---:|:---|---:|---:|:---:|---:|",
@@ -41,7 +41,7 @@ def _row(one: ContributorResult, spec: str) -> str:
         str(one.rank),
         f"{one.rank_low}–{one.rank_high}",
         _escape(one.name),
-        f"{one.rows:,}",
+        "–" if one.rows is None else f"{one.rows:,}",
         format(one.value, spec),
         f"{one.low:{spec}} to {one.high:{spec}}",
         percent(one.share),

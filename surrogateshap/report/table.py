@@ -4,14 +4,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from surrogateshap.record.results import ContributorResult, GameResult, Results
+from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Results
 from surrogateshap.report.select import label, select
-from surrogateshap.report.words import basis
+from surrogateshap.report.words import basis, notes
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent, plural
 
 BAR = 12
 """Columns of the bar that draws value and interval."""
+MOST_PAIRS = 10
+"""Interactions shown where nobody says how many."""
 
 
 def table(results: Results, *, top: int | None = None, game: str | None = None) -> Group:
@@ -21,7 +23,7 @@ def table(results: Results, *, top: int | None = None, game: str | None = None) 
     """
     parts: list[RenderableType] = [_line(f"{results.name}, run {results.run}", "bold")]
     for one in select(results, game=game).games:
-        parts += [Text(""), *_game(one, top)]
+        parts += [Text(""), game_table(one, top=top)]
     parts += [Text(""), Text(f"Fidelity (agreement with retrained models): {results.fidelity}.")]
     return Group(*parts)
 
@@ -40,7 +42,8 @@ def overview(results: Results) -> Group:
     return Group(_line(f"{results.name}, run {results.run}", "bold"), Text(""), grid, Text(""), fidelity)
 
 
-def _game(game: GameResult, top: int | None) -> list[RenderableType]:
+def game_table(game: GameResult, *, top: int | None = None) -> Group:
+    """One game's ranking, its `top` first ranks, and its strongest interactions where it has some."""
     shown = game.contributors[:top]
     spec = on_one_scale(number for one in shown for number in (one.value, one.low, one.high))
     ends = (min([0.0, *(one.low for one in shown)]), max([0.0, *(one.high for one in shown)]))
@@ -61,11 +64,32 @@ def _game(game: GameResult, top: int | None) -> list[RenderableType]:
             Text(percent(one.share)),
             Text(bar(one.value, one.low, one.high, *ends), style="green" if one.value >= 0 else "red"),
         )
-    parts: list[RenderableType] = [_line(label(game), "bold"), *(Text(line) for line in basis(game)), grid]
+    parts: list[RenderableType] = [
+        _line(label(game), "bold"),
+        *(Text(line) for line in (*basis(game), *notes(game))),
+        grid,
+    ]
     if len(shown) < len(game.contributors):
         parts.append(Text(f"{plural(len(game.contributors) - len(shown), 'contributor')} more, not shown"))
-    parts += [Text(f"Can't be told apart by this proxy: {listed(names)}") for names in game.indistinguishable]
-    return parts
+    if game.proxy != "table":
+        parts += [Text(f"Can't be told apart by this proxy: {listed(names)}") for names in game.indistinguishable]
+    if game.interactions:
+        parts += [Text(""), *_interactions(game.interactions, top or MOST_PAIRS)]
+    return Group(*parts)
+
+
+def _interactions(pairs: tuple[Interaction, ...], most: int) -> list[RenderableType]:
+    shown = pairs[:most]
+    spec = on_one_scale(pair.value for pair in shown)
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in ("Interaction of", "and"):
+        grid.add_column(Text(name), min_width=11)
+    grid.add_column(Text("Value"), no_wrap=True, justify="right")
+    for pair in shown:
+        names = (Text(harmless(name), no_wrap=True, overflow="ellipsis") for name in (pair.a, pair.b))
+        grid.add_row(*names, Text(format(pair.value, spec)))
+    rest = len(pairs) - len(shown)
+    return [grid, *([Text(f"{plural(rest, 'weaker pair')} more, not shown")] if rest else [])]
 
 
 def bar(value: float, low: float, high: float, start: float, end: float, width: int = BAR) -> str:

@@ -1,15 +1,16 @@
 """What the table and Markdown say alike about a game."""
 
 from surrogateshap.record.results import GameResult
+from surrogateshap.text import harmless
 from surrogateshap.units import plural, significant
 
 
 def basis(game: GameResult) -> list[str]:
     """What the values rest on, in a line or two."""
-    how = "exact" if game.estimator == "exact" else "surrogate"
+    images = f", {plural(game.images, 'image')}" if game.images else ""
     lines = [
         f"v(∅) {significant(game.v_empty)}, v(N) {significant(game.v_full)}; "
-        f"{how}, {plural(game.coalitions, 'coalition')}, {plural(game.images, 'image')}"
+        f"{game.estimator}, {plural(game.coalitions, 'coalition')}{images}"
     ]
     if game.surrogate is not None:
         lines.append(
@@ -17,3 +18,8 @@ def basis(game: GameResult) -> list[str]:
             f"efficiency gap {significant(game.efficiency_gap)} before correction"
         )
     return lines
+
+
+def notes(game: GameResult) -> list[str]:
+    """What to know before the values are used; one harmless line each."""
+    return [f"Note: {harmless(warning, 1000)}" for warning in game.warnings]
