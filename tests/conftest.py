@@ -1,5 +1,10 @@
 """What several parts' tests share."""
 
+import os
+
+# Before anything loads OpenMP: at these sizes more threads gain nothing, and on a busy machine they cost minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest
