@@ -1,7 +1,9 @@
 """How near Shapley values come to the truth on simulated mixture games: the published recipe and this project's.
 
-    python bench/estimator.py            # the figures of RESULTS.md
-    python bench/estimator.py --quick    # under a minute
+    python bench/estimator.py               # every estimator, on the same coalitions and with as many images
+    python bench/estimator.py scale         # error and seconds by number of coalitions, up to 258 contributors
+    python bench/estimator.py adjusted      # the surrogate with its residual estimated without bias
+    python bench/estimator.py [PART] --quick
 
 A world has K conditions, each with a Gaussian in feature space and a score, and contributors with their own
 distribution over conditions and their own row counts. Needs `pip install surrogateshap[bench]`.
@@ -22,12 +24,15 @@ import scipy.sparse as sp
 from pydantic import TypeAdapter
 
 from surrogateshap.estimate import (
+    ESTIMATORS,
+    Options,
+    Sample,
     TreeSettings,
     all_masks,
     draw_pairs,
+    estimate_game,
     exact_shapley,
     fit_surrogate,
-    kernel_shapley,
 )
 from surrogateshap.estimate.fit import share_gap
 from surrogateshap.estimate.surrogate import train, with_full
@@ -117,34 +122,32 @@ def truth(game: MixtureGame, orderings: int) -> tuple[Floats, float]:
     if n <= 20:
         return exact_shapley(game(all_masks(n)), n), 0.0
     masks = draw_pairs(n, 2_000, seed=10**6)
-    linear = train(*with_full(masks, game(masks), game.v_full), game.rows, TreeSettings(trees=1), 0)
+    known = train(*with_full(masks, game(masks), game.v_full), game.rows, TreeSettings(trees=1), 0)
     rng, batches = np.random.default_rng(10**6), []
     for _ in range(max(2, orderings // 100)):
         order = rng.random((50, n)).argsort(axis=1)
         order = np.vstack([order, order[:, ::-1]])
         place = order.argsort(axis=1)
         chain = (place[:, None, :] < np.arange(n + 1)[None, :, None]).reshape(-1, n)
-        missed = (game(chain) - linear.predict(chain)).reshape(100, n + 1)
+        missed = (game(chain) - known.predict(chain)).reshape(100, n + 1)
         missed[:, 0] = 0  # the jump at ∅ is worth the same to all, so it needs no sampling
         gains = np.empty((100, n))
         np.put_along_axis(gains, order, np.diff(missed, axis=1), axis=1)
         batches.append(gains.mean(axis=0))
-    values, _ = share_gap(linear.shapley() + np.mean(batches, axis=0), game.v_full - game.v_empty)
+    values, _ = share_gap(known.shapley() + np.mean(batches, axis=0), game.v_full - game.v_empty)
     error = np.std(batches, axis=0, ddof=1) / np.sqrt(len(batches))
     return values, float(np.linalg.norm(error) / np.linalg.norm(values - values.mean()))
 
 
-def published(masks: Bools, values: Floats, v_empty: float, v_full: float) -> Floats:
-    """XGBoost (900 trees, depth 5, else its defaults) on the coalitions, ∅ and N, then interventional TreeSHAP."""
-    import shap
-    import xgboost
+def by_name(name: str, game: MixtureGame | FreshGame, masks: Bools, values: Floats, seed: int) -> Floats:
+    """One of the project's estimators on coalitions that are given."""
+    sample = Sample(masks, values, game.v_empty, game.v_full)
+    return ESTIMATORS[name].fit(sample, Options(seed=seed, cross_validate=False)).values
 
-    n = masks.shape[1]
-    ends = np.array([np.zeros(n), np.ones(n)])
-    model = xgboost.XGBRegressor(n_estimators=900, max_depth=5, n_jobs=1, random_state=0)
-    model.fit(np.vstack([masks, ends]), np.append(values, [v_empty, v_full]))
-    explainer = shap.TreeExplainer(model, data=ends[:1], feature_perturbation="interventional")
-    return np.asarray(explainer.shap_values(ends[1:])[0], dtype=np.float64)
+
+def on_its_own(name: str, game: MixtureGame, coalitions: int, seed: int) -> Floats:
+    """One of the project's estimators on coalitions that it draws itself."""
+    return estimate_game(name, game, game.n, coalitions, Options(seed=seed)).values
 
 
 def shapiq_kernel(game: MixtureGame, budget: int, seed: int) -> Floats:
@@ -171,12 +174,35 @@ def ours(game: MixtureGame | FreshGame, masks: Bools, values: Floats, seed: int,
     ).values
 
 
-ESTIMATORS: dict[str, Estimator] = {
-    "published": lambda g, m, v, s: published(m, v, g.v_empty, g.v_full),
+def adjusted(game: MixtureGame, masks: Bools, values: Floats, seed: int, folds: int = 5) -> Floats:
+    """The surrogate as a control variate (Witter et al. 2025): what it misses on coalitions that it wasn't fitted to.
+
+    φ = φ(f) + E[(n [i ∈ S] − s) r(S)] Σ_s 1/(s (n − s)) over the Shapley kernel, with the residual r = v − f.
+    """
+    n, sizes = game.n, masks.sum(axis=1)
+    fold = np.random.default_rng(seed).permutation(len(masks) // 2).repeat(2) % folds
+    span = np.arange(1, n)
+    whole = (1 / (span * (n - span))).sum()
+    found = np.zeros(n)
+    for k in range(folds):
+        out = fold == k
+        model = train(*with_full(masks[~out], values[~out], game.v_full), game.rows, TreeSettings(), seed)
+        top = float(model.predict(np.ones((1, n), dtype=np.bool_))[0])
+        base, _ = share_gap(model.shapley(), top - game.v_empty)
+        missed = values[out] - model.predict(masks[out])
+        signs = n * masks[out] - sizes[out][:, None]
+        found += base + (game.v_full - top) / n + whole * (signs * missed[:, None]).mean(axis=0)
+    return found / folds
+
+
+COMPARED: dict[str, Estimator] = {
+    "published": lambda g, m, v, s: by_name("surrogateshap_paper", g, m, v, s),
     "ours": lambda g, m, v, s: ours(g, m, v, s, g.rows),
     "ours, no row counts": lambda g, m, v, s: ours(g, m, v, s, None),
-    "KernelSHAP": lambda g, m, v, s: kernel_shapley(m, v, g.v_empty, g.v_full),
+    "KernelSHAP": lambda g, m, v, s: by_name("kernel", g, m, v, s),
     "shapiq KernelSHAP": lambda g, m, v, s: shapiq_kernel(g, len(m), s),
+    "permutation": lambda g, m, v, s: on_its_own("permutation", g, len(m), s),
+    "leave-one-out": lambda g, m, v, s: on_its_own("leave_one_out", g, len(m), s),
 }
 
 
@@ -190,18 +216,25 @@ def table(title: str, head: list[str], lines: dict[tuple[str, ...], dict[str, li
 
 
 def main() -> None:
-    """Runs both comparisons."""
+    """Runs one part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("part", nargs="?", default="compare", choices=["compare", "scale", "adjusted"])
     parser.add_argument("--quick", action="store_true", help="smaller worlds; under a minute")
-    quick = parser.parse_args().quick
+    given = parser.parse_args()
     warnings.filterwarnings("ignore")  # of the compared packages, not of this one
+    started = time.perf_counter()
+    packages = ("numpy", "scipy", "lightgbm", "shap", "xgboost-cpu", "shapiq")
+    print(f"Python {platform.python_version()}; {', '.join(f'{p} {version(p)}' for p in packages)}")
+    worst = {"compare": compare, "scale": scale, "adjusted": control}[given.part](given.quick)
+    print(f"\nLargest relative standard error of a truth: {worst:.4f}. {time.perf_counter() - started:.0f} s.")
+
+
+def compare(quick: bool) -> float:
+    """Every estimator; returns the largest relative standard error of a truth."""
     sizes, seeds = ((12, 30), 1) if quick else ((20, 100), 3)
     budgets = {n: (200,) if quick else ((300, 1_000) if n <= 20 else (1_000, 4_000)) for n in sizes}
     per_coalition = (16,) if quick else (8, 64)
     population, orderings = (300, 1_000) if quick else (1_000, 10_000)
-    started = time.perf_counter()
-    packages = ("numpy", "scipy", "lightgbm", "shap", "xgboost-cpu", "shapiq")
-    print(f"Python {platform.python_version()}; {', '.join(f'{p} {version(p)}' for p in packages)}; {seeds} seeds")
     coalitions: dict[tuple[str, ...], dict[str, list[float]]] = {}
     images: dict[tuple[str, ...], dict[str, list[float]]] = {}
     worst = 0.0
@@ -217,15 +250,68 @@ def main() -> None:
                 for m in budgets[n]:
                     masks = draw_pairs(n, m // 2, seed)
                     values = game(masks)
-                    line = coalitions.setdefault((str(n), name, f"{m:,}"), {e: [] for e in ESTIMATORS})
-                    for label, estimator in ESTIMATORS.items():
+                    line = coalitions.setdefault((str(n), name, f"{m:,}"), {e: [] for e in COMPARED})
+                    for label, estimator in COMPARED.items():
                         line[label].append(error(estimator(game, masks, values, seed), known[name]))
             for each in per_coalition:
                 equal_images(world, each, seed, known, images)
-            print(f"<!-- {n} contributors, seed {seed}: {time.perf_counter() - started:.0f} s -->", flush=True)
     table("On the same coalitions, with exact values of v", ["contributors", "utility", "coalitions"], coalitions)
     table("With as many generated images", ["contributors", "utility", "images"], images)
-    print(f"\nLargest relative standard error of a truth: {worst:.4f}. {time.perf_counter() - started:.0f} s.")
+    return worst
+
+
+def scale(quick: bool) -> float:
+    """Ours by number of coalitions: error, and seconds of drawing, evaluating and fitting."""
+    budgets: dict[int, tuple[int, ...]] = {
+        20: (1_000, 4_000, 16_000),
+        100: (4_000, 8_000, 16_000, 32_000),
+        258: (4_000, 8_000, 16_000),
+    }
+    return _by_coalitions(
+        {30: (500, 1_000)} if quick else budgets,
+        {"ours": lambda g, m, v, s: ours(g, m, v, s, g.rows)},
+        1 if quick else 2,
+        "By number of coalitions",
+        quick,
+    )
+
+
+def control(quick: bool) -> float:
+    """Ours, and ours with its residual estimated without bias."""
+    return _by_coalitions(
+        {20: (500,)} if quick else {20: (1_000, 16_000), 100: (4_000,)},
+        {"ours": lambda g, m, v, s: ours(g, m, v, s, g.rows), "regression-adjusted": adjusted},
+        1,
+        "The surrogate as a control variate",
+        quick,
+    )
+
+
+def _by_coalitions(
+    budgets: dict[int, tuple[int, ...]], estimators: dict[str, Estimator], seeds: int, title: str, quick: bool
+) -> float:
+    lines: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    worst = 0.0
+    for n, most in budgets.items():
+        for seed in range(seeds if n <= 100 else 1):
+            world = make_world(n, seed)
+            everything, membership = world.pool(300 if quick else 1_000, np.random.default_rng([n, seed, 1]))
+            for name in UTILITIES:
+                game = MixtureGame(make(name, everything, world), membership)
+                known, doubt = truth(game, 1_000 if quick else (10_000 if n <= 100 else 3_000))
+                worst = max(worst, doubt)
+                for m in most:
+                    line = lines.setdefault(
+                        (str(n), name, f"{m:,}"), {c: [] for e in estimators for c in (e, f"{e}: seconds")}
+                    )
+                    for label, estimator in estimators.items():
+                        since = time.perf_counter()
+                        masks = draw_pairs(n, m // 2, seed)
+                        values = estimator(game, masks, game(masks), seed)
+                        line[f"{label}: seconds"].append(time.perf_counter() - since)
+                        line[label].append(error(values, known))
+    table(title, ["contributors", "utility", "coalitions"], lines)
+    return worst
 
 
 def equal_images(
@@ -249,7 +335,7 @@ def equal_images(
         fresh = FreshGame(make(name, new, world), masks, of_image)
         values = fresh.values()[:-2]
         line["published, fresh images"].append(
-            error(published(masks[:-2], values, fresh.v_empty, fresh.v_full), known[name])
+            error(by_name("surrogateshap_paper", fresh, masks[:-2], values, seed), known[name])
         )
         line["ours, fresh images"].append(error(ours(fresh, masks[:-2], values, seed, world.rows), known[name]))
         game = MixtureGame(make(name, pool, world), membership)

@@ -56,13 +56,14 @@ class Quadratic:
 
 
 def fit_quadratic(masks: Bools, values: Floats, rows: Ints, tuning: Tuning | None = None) -> Quadratic:
-    """Ridge regression of (M,) values on coalitions (M, n), in its kernel form; the last MOST_ROWS of them count.
+    """Ridge regression of (M,) values on coalitions (M, n), in its kernel form; at most MOST_ROWS of them count.
 
     A utility of a mixture is a function of the mixed statistics Σ a_k T_k; its Taylor series begins with these terms,
     and a mean or a squared distance ends with them. Equal prior variances of all m_k and of all Q_kl say that
     contributors' statistics are alike before anything is seen. `tuning` None: that of the least leave-one-out error.
     """
-    masks, values = masks[-MOST_ROWS:], values[-MOST_ROWS:]
+    kept = _some(len(values), MOST_ROWS)
+    masks, values = masks[kept], values[kept]
     mean, sd = float(values.mean()), float(values.std())
     n = masks.shape[1]
     if sd <= 1e-14 * abs(mean) or len(masks) < 3:
@@ -72,7 +73,7 @@ def fit_quadratic(masks: Bools, values: Floats, rows: Ints, tuning: Tuning | Non
     scale = 1 / np.sqrt((shares**2).sum(axis=1).mean())
     targets = (values - mean) / sd
     if tuning is None:
-        part = slice(-_TUNING_ROWS, None)
+        part = _some(len(values), _TUNING_ROWS)
         tuning = _tune(shares[part] * scale, inside[part], targets[part])
     kernel = _kernel(shares * scale, inside, tuning.products, tuning.membership)
     kernel.flat[:: len(kernel) + 1] += tuning.penalty
@@ -86,6 +87,14 @@ def fit_quadratic(masks: Bools, values: Floats, rows: Ints, tuning: Tuning | Non
         membership,
         tuning,
     )
+
+
+def _some(rows: int, most: int) -> Ints:
+    """Rows that are looked at, in order: all, or `most` drawn once and for all, the last (N) among them."""
+    if rows <= most:
+        return np.arange(rows)
+    drawn = np.random.default_rng(0).choice(rows - 1, size=most - 1, replace=False)
+    return np.append(np.sort(drawn), rows - 1)
 
 
 def _kernel(shares: Floats, inside: Floats, products: float, membership: float) -> Floats:

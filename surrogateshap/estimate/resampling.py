@@ -13,6 +13,9 @@ from surrogateshap.estimate.surrogate import train, with_full
 from surrogateshap.games.coalitions import all_masks, draw_pairs
 from surrogateshap.games.encoded import Bools, Floats, Ints
 
+MOST_RESAMPLED = 2_000
+"""Coalitions that one refit of `coalition_draws` sees."""
+
 
 class ResampledGame(Protocol):
     """A game whose images can be resampled."""
@@ -80,19 +83,24 @@ def coalition_draws(
 ) -> Floats:
     """Shapley values (Q, n) when coalition pairs are resampled and the surrogate is refitted; as in `fit_surrogate`.
 
-    Zero spread where the coalitions are all there are.
+    Of more than MOST_RESAMPLED coalitions M each refit sees m = MOST_RESAMPLED, and deviations shrink by √(m/M): the
+    m out of n bootstrap (Bickel, Götze & van Zwet 1997) at the slowest rate that sampling allows. Zero spread where
+    the coalitions are all there are.
     """
     n = masks.shape[1]
     if coalition_values(masks, values, v_empty, v_full) is not None:
         return np.zeros((refits, n))
     held = np.ones(n, dtype=np.int64) if rows is None else rows
     groups = pair_groups(masks)
-    tuning = fit_quadratic(*with_full(masks, values, v_full), held).tuning
     members = np.split(np.arange(len(masks)), np.flatnonzero(np.diff(groups)) + 1)
     rng = np.random.default_rng(seed)
     draws = np.empty((refits, n))
+    taken = max(1, round(len(members) * min(1.0, MOST_RESAMPLED / len(masks))))
+    some = np.concatenate([members[group] for group in np.sort(rng.permutation(len(members))[:taken])])
+    tuning = fit_quadratic(*with_full(masks[some], values[some], v_full), held).tuning
     for refit in range(refits):
-        drawn = np.concatenate([members[group] for group in rng.integers(len(members), size=len(members))])
+        drawn = np.concatenate([members[group] for group in rng.integers(len(members), size=taken)])
         surrogate = train(*with_full(masks[drawn], values[drawn], v_full), held, settings, seed + refit, tuning)
         draws[refit], _ = share_gap(surrogate.shapley(), v_full - v_empty)
-    return draws
+    centre = draws.mean(axis=0)
+    return np.asarray(centre + (draws - centre) * np.sqrt(taken / len(members)))

@@ -7,7 +7,7 @@ import numpy as np
 from surrogateshap.estimate.coalitions import coalition_values, pair_groups
 from surrogateshap.estimate.exact import fit_exact
 from surrogateshap.estimate.fit import Fit, TreeSettings, share_gap
-from surrogateshap.estimate.quadratic import Quadratic, Tuning, fit_quadratic
+from surrogateshap.estimate.quadratic import MOST_ROWS, Quadratic, Tuning, fit_quadratic
 from surrogateshap.estimate.trees import Trees, fit_trees, predict, tree_interactions, tree_shapley
 from surrogateshap.games.encoded import Bools, Floats, Ints
 
@@ -99,15 +99,18 @@ def with_full(masks: Bools, values: Floats, v_full: float) -> tuple[Bools, Float
 def _cross_validate(
     masks: Bools, values: Floats, v_full: float, rows: Ints, settings: TreeSettings, seed: int, tuning: Tuning
 ) -> float | None:
-    """R² on coalitions that five refits didn't see; pairs stay together. None where that means nothing."""
+    """R² on coalitions that five refits didn't see; pairs stay together. None where that means nothing.
+
+    One refit where coalitions are more than the regression takes: a fifth of them is enough then.
+    """
     groups = pair_groups(masks)
-    spread = float(((values - values.mean()) ** 2).sum())
-    if groups[-1] + 1 < 2 * _FOLDS or spread == 0:
+    if groups[-1] + 1 < 2 * _FOLDS or np.ptp(values) == 0:
         return None
     fold = np.random.default_rng(seed).permutation(groups[-1] + 1)[groups] % _FOLDS
-    missed = 0.0
-    for k in range(_FOLDS):
+    missed, spread = 0.0, 0.0
+    for k in range(_FOLDS if len(masks) <= MOST_ROWS else 1):
         seen = fold != k
         surrogate = train(*with_full(masks[seen], values[seen], v_full), rows, settings, seed, tuning)
         missed += float(((values[~seen] - surrogate.predict(masks[~seen])) ** 2).sum())
-    return 1 - missed / spread
+        spread += float(((values[~seen] - values.mean()) ** 2).sum())
+    return 1 - missed / spread if spread else None

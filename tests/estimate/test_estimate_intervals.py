@@ -15,6 +15,7 @@ from surrogateshap.estimate import (
     fit_surrogate,
     image_draws,
     intervals,
+    resampling,
 )
 from surrogateshap.estimate.intervals import ranks
 from surrogateshap.games import FreshGame, Membership, MixtureGame
@@ -108,6 +109,20 @@ def test_coalition_draws_spread_about_as_much_as_new_coalitions_do():
     draws = coalition_draws(masks, game(masks), 0.0, full, settings, 0, refits=12)
     spread = np.sqrt(draws.var(axis=0, ddof=1).mean())
     assert 0.4 < spread / np.sqrt(np.square(errors).mean()) < 4
+
+
+def test_refits_on_fewer_coalitions_spread_about_as_much(monkeypatch):
+    def game(masks):
+        return np.sqrt(masks @ np.arange(1.0, 10)) + masks[:, 0] * masks[:, 1]
+
+    masks, settings = draw_pairs(9, 120, seed=1), TreeSettings(trees=60)
+    full = float(game(np.ones((1, 9), dtype=bool))[0])
+    spreads = []
+    for most in (240, 80):
+        monkeypatch.setattr(resampling, "MOST_RESAMPLED", most)
+        draws = coalition_draws(masks, game(masks), 0.0, full, settings, 0, refits=12)
+        spreads.append(np.sqrt(draws.var(axis=0, ddof=1).mean()))
+    assert 0.5 < spreads[1] / spreads[0] < 3  # slower than √m where the fit gets better faster
 
 
 def test_intervals_add_variances_and_are_symmetric_around_values():

@@ -17,7 +17,9 @@ from surrogateshap.estimate import (
     exact_shapley,
     fit_exact,
     fit_surrogate,
+    quadratic,
     share_shapley,
+    surrogate,
 )
 from surrogateshap.estimate.shares import ridge, share_features
 from surrogateshap.estimate.trees import fit_trees, predict, tree_shapley
@@ -199,3 +201,18 @@ def test_importing_the_package_imports_neither_lightgbm_nor_shap():
     code = f"import sys, surrogateshap.estimate; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_more_coalitions_than_the_regression_takes(monkeypatch):
+    monkeypatch.setattr(quadratic, "MOST_ROWS", 100)
+    monkeypatch.setattr(surrogate, "MOST_ROWS", 100)
+    rows, masks = np.arange(2, 11), draw_pairs(9, 100, seed=0)
+    shares = coalition_shares(all_masks(9), rows)
+    values = shares @ np.cos(np.arange(9)) - np.square(shares @ np.sin(np.arange(9)))
+    ordered = masks[np.argsort(masks.sum(axis=1))]
+    for some in (masks, ordered):
+        seen = values[some @ (1 << np.arange(9))]
+        fit = fit_surrogate(some, seen, 0.3, values[-1], FEW, 0, rows)
+        assert fit.cv_r2 > 0.99
+        truth = exact_shapley(np.append(0.3, values[1:]), 9)
+        np.testing.assert_allclose(fit.values, truth, atol=0.02)
