@@ -18,7 +18,8 @@ from surrogateshap.events import RankedContributor
 from surrogateshap.execute.evaluate import Game, not_finite
 from surrogateshap.games.coalitions import all_masks, draw_pairs
 from surrogateshap.plan.compile import GameDesign
-from surrogateshap.record.results import ContributorResult, GameResult, SurrogateDiagnostics
+from surrogateshap.record.ranking import ranked_contributors
+from surrogateshap.record.results import GameResult, SurrogateDiagnostics
 from surrogateshap.spec.model import Spec
 
 _PROVISIONAL_PAIRS = 128
@@ -76,9 +77,7 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         between = coalition_draws(values.masks, values.values, *ends, settings, spec.seed, rows=rows)
     within = image_draws(game, spec.intervals.resamples, spec.seed)
     sure = intervals(fit.values, within, between, spec.intervals.level)
-    ranks = ranks_of(fit.values)
-    order = sorted(range(game.n), key=lambda i: (ranks[i], design.grouping.contributors[i]))
-    gain = values.v_full - values.v_empty
+    names, sizes = design.grouping.contributors, [int(size) for size in rows]
     return GameResult(
         grouping=design.info.grouping,
         utility=design.info.utility,
@@ -92,22 +91,7 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         level=spec.intervals.level,
         surrogate=None if fit.cv_r2 is None else SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=section.trees),
         indistinguishable=design.indistinguishable,
-        contributors=tuple(
-            ContributorResult(
-                name=design.grouping.contributors[i],
-                rows=int(design.grouping.rows[i]),
-                value=float(fit.values[i]),
-                low=float(sure.low[i]),
-                high=float(sure.high[i]),
-                sd_images=float(sure.sd_images[i]),
-                sd_coalitions=float(sure.sd_coalitions[i]),
-                rank=int(ranks[i]),
-                rank_low=int(sure.rank_low[i]),
-                rank_high=int(sure.rank_high[i]),
-                share=float(fit.values[i] / gain) if abs(gain) >= np.abs(fit.values).max() > 0 else None,
-            )
-            for i in order
-        ),
+        contributors=ranked_contributors(names, sizes, fit.values, sure, values.v_full - values.v_empty),
     )
 
 

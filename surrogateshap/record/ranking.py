@@ -12,7 +12,7 @@ from surrogateshap.record.results import ContributorResult
 def ranked_contributors(
     names: Sequence[str], rows: Sequence[int | None], values: Floats, sure: Intervals, gain: float
 ) -> tuple[ContributorResult, ...]:
-    """Highest value first, ties by name; `gain` is v(N) − v(∅)."""
+    """By rank, ties by name; `gain` is v(N) − v(∅)."""
     rank = ranks(values)
     shared = abs(gain) >= np.abs(values).max() > 0
     return tuple(
@@ -29,5 +29,5 @@ def ranked_contributors(
             rank_high=int(sure.rank_high[i]),
             share=float(values[i] / gain) if shared else None,
         )
-        for i in sorted(range(len(names)), key=lambda i: (-values[i], names[i]))
+        for i in sorted(range(len(names)), key=lambda i: (rank[i], names[i]))
     )
