@@ -214,7 +214,8 @@ def limits_of(results: Results) -> tuple[str, ...]:
             for grouping, proxy, sets in blind
         ),
         "The values hold for this model, sampler, seed and these utilities.",
-        "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining.",
+        "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining, nor "
+        "the bias that a finite pool gives to utilities that are not means, such as a Fréchet distance.",
         "Fidelity was not measured: how far the values agree with retrained models is unknown.",
         "This record is not signed: its digests find damage, not forgery.",
     )

@@ -106,6 +106,7 @@ def test_limits_follow_the_proxies_and_the_games():
     )
     for limits in (prompt, image):
         assert "No model was retrained" in limits
+        assert "bias that a finite pool gives" in limits
         assert "Fidelity was not measured" in limits
         assert "not signed" in limits
 
