@@ -1,4 +1,4 @@
-"""The door: validate, plan, apply, show, estimate, verify. The command line and the TUI use nothing else."""
+"""The door: validate, plan, apply, show, estimate, verify. The command line and the TUI come through it."""
 
 import os
 import threading

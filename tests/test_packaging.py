@@ -75,6 +75,21 @@ def test_the_installed_demo(unpacked: Path, tmp_path: Path) -> None:
     assert "noisy, noisy-twin" in done.stdout
     assert str(ROOT) not in done.stdout
     assert not list(tmp_path.iterdir())
+    smaller = tmp_path / "digits.toml"
+    smaller.write_text(reduced(spec.read_text()))
+    done = surrogateshap(unpacked, tmp_path, "apply", str(smaller), "--yes", "--display", "none")
+    assert done.returncode == 0, done.stderr
+    assert "contributor / recognisable / image" in done.stdout
+    assert str(ROOT) not in done.stdout
+
+
+def reduced(spec: str) -> str:
+    """The same spec for a few images and steps."""
+    smaller = spec.replace("images_per_contributor = 100", "images_per_contributor = 3").replace(
+        "steps = 20", "steps = 2"
+    )
+    assert smaller != spec
+    return smaller + "\n[intervals]\nresamples = 20\n" if "[intervals]" not in smaller else smaller
 
 
 def test_from_an_empty_folder_to_results(unpacked: Path, tmp_path: Path) -> None:
@@ -83,10 +98,7 @@ def test_from_an_empty_folder_to_results(unpacked: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "Apply with `surrogateshap apply surrogateshap.toml`" in done.stdout
     spec = tmp_path / "surrogateshap.toml"
-    reduced = spec.read_text().replace("images_per_contributor = 100", "images_per_contributor = 3")
-    reduced = reduced.replace("steps = 20", "steps = 2").replace("resamples = 200", "resamples = 20")
-    assert reduced != spec.read_text()
-    spec.write_text(reduced)
+    spec.write_text(reduced(spec.read_text()).replace("resamples = 200", "resamples = 20"))
     done = surrogateshap(unpacked, tmp_path, "apply", "surrogateshap.toml", "--yes", "--display", "none")
     assert done.returncode == 0, done.stderr
     shown = surrogateshap(unpacked, tmp_path, "show", "surrogateshap.toml", "--format", "csv")

@@ -93,11 +93,12 @@ class _Attempt:
             self._progress.tell(RunInterrupted(run=self._run))
             raise
         except BaseException as error:
-            known = isinstance(error, SurrogateShapError)
-            message, remedy = (error.message, error.remedy) if isinstance(error, SurrogateShapError) else ("", "")
+            message, remedy = repr(error), ""
+            if isinstance(error, SurrogateShapError):
+                message, remedy = error.message, error.remedy
             if not cached:
                 self._store.set_status(self._run, "failed")
-            self._progress.tell(RunFailed(run=self._run, message=message if known else repr(error), remedy=remedy))
+            self._progress.tell(RunFailed(run=self._run, message=message, remedy=remedy))
             raise
         self._progress.tell(RunFinished(run=self._run, seconds=time.monotonic() - began, cached=cached))
         return results
@@ -129,8 +130,9 @@ class _Attempt:
             seen = [len(pool.keys) // _LOOKS // 2]
 
             def look(designs: list[GameDesign] = designs, every: int = every, seen: list[int] = seen) -> None:
-                there = sum(key in filler.found for key in designs[0].pool.keys)
-                if designs and seen[0] + every <= there < len(designs[0].pool.keys):
+                wanted = designs[0].pool.keys
+                there = sum(key in filler.found for key in wanted)
+                if seen[0] + every <= there < len(wanted):
                     seen[0] = there
                     self._tell_provisional(designs, filler)
 
