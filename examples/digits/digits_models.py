@@ -1,5 +1,6 @@
 """The example's two networks: a class-conditional diffusion model and the digit classifier that serves as encoder."""
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -51,17 +52,11 @@ def warm_up_cosine(steps: int, warm_up: int) -> Callable[[int], float]:
     return factor
 
 
-def train_diffusion(images: Images, labels: Labels, *, steps: int, seed: int) -> UNet2DModel:
-    """
-    Train the diffusion model on (n, 8, 8) grey values and their n digits; returns the averaged weights, float32.
-
-    A tenth of the labels is dropped for classifier-free guidance (Ho and Salimans, arXiv 2207.12598); the target is
-    the velocity of Salimans and Ho (arXiv 2202.00512, section 2.4). The same arguments give the same weights on one
-    machine with one thread.
-    """
+def new_diffusion(seed: int) -> UNet2DModel:
+    """An untrained diffusion model with seeded weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = UNet2DModel(
+        return UNet2DModel(
             sample_size=8,
             in_channels=1,
             out_channels=1,
@@ -73,19 +68,39 @@ def train_diffusion(images: Images, labels: Labels, *, steps: int, seed: int) ->
             add_attention=False,
             num_class_embeds=CLASSES + 1,
         )
+
+
+def train_diffusion(
+    images: Images,
+    labels: Labels,
+    *,
+    steps: int,
+    seed: int,
+    batch: int = BATCH,
+    start: UNet2DModel | None = None,
+    rate: float = 5e-3,
+) -> UNet2DModel:
+    """
+    Train the diffusion model on (n, 8, 8) grey values and their n digits; returns the averaged weights, float32.
+
+    A tenth of the labels is dropped for classifier-free guidance (Ho and Salimans, arXiv 2207.12598); the target is
+    the velocity of Salimans and Ho (arXiv 2202.00512, section 2.4). `start` goes on from a trained model, which is left
+    as it is. The same arguments give the same weights on one machine with one thread.
+    """
+    model = new_diffusion(seed) if start is None else copy.deepcopy(start).train()
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
     schedule = LambdaLR(optimizer, warm_up_cosine(steps, warm_up=max(1, min(50, steps // 10))))
     scheduler = make_scheduler()
     generator = torch.Generator().manual_seed(seed)
     pixels, classes = to_tensor(images), torch.from_numpy(labels)
     for _ in range(steps):
-        rows = torch.randint(len(pixels), (BATCH,), generator=generator)
+        rows = torch.randint(len(pixels), (batch,), generator=generator)
         clean, condition = pixels[rows], classes[rows]
-        dropped = torch.rand(BATCH, generator=generator) < 0.1
+        dropped = torch.rand(batch, generator=generator) < 0.1
         condition = torch.where(dropped, NULL_CLASS, condition)
         noise = torch.randn(clean.shape, generator=generator)
-        times = torch.randint(scheduler.config.num_train_timesteps, (BATCH,), generator=generator)
+        times = torch.randint(scheduler.config.num_train_timesteps, (batch,), generator=generator)
         predicted = model(scheduler.add_noise(clean, noise, times), times, class_labels=condition).sample
         loss = functional.mse_loss(predicted, scheduler.get_velocity(clean, noise, times))
         optimizer.zero_grad()

@@ -16,7 +16,7 @@ from surrogateshap.plan.inputs import input_file
 from surrogateshap.plan.manifest import Manifest, count_images, is_image_column, nearest, parquet_schema, read_manifest
 from surrogateshap.plan.model import InputFile
 from surrogateshap.spec.load import Loaded, read_spec
-from surrogateshap.spec.model import FrechetUtility, RateUtility, ScoreUtility, UtilitySection
+from surrogateshap.spec.model import FrechetUtility, KernelUtility, RateUtility, ScoreUtility, UtilitySection
 from surrogateshap.spec.paths import PathRefused, resolve
 from surrogateshap.text import harmless
 
@@ -119,7 +119,7 @@ class _Checker:
         if self._problems or card is None or manifest is None or model_path is None:
             raise SpecError(self._problems)
         for utility in spec.utility:
-            if isinstance(utility, FrechetUtility) and utility.reference == "manifest":
+            if isinstance(utility, FrechetUtility | KernelUtility) and utility.reference == "manifest":
                 whole = Reference(manifest.path, self._digest("manifest"), manifest.image or "")
                 references[utility.name] = whole
         return Checked(
@@ -173,7 +173,7 @@ class _Checker:
         """References that are files of their own."""
         column = self._spec.contributors.image or "image"
         for at, utility in enumerate(self._spec.utility):
-            if not isinstance(utility, FrechetUtility):
+            if not isinstance(utility, FrechetUtility | KernelUtility):
                 continue
             key = ("utility", at, "reference")
             if utility.reference == "manifest":

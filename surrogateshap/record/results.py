@@ -31,6 +31,8 @@ class ContributorResult(_Data):
     rank_low: int
     rank_high: int
     """Interval for the rank, at the same level."""
+    in_top: float | None = None
+    """Probability of being among the game's `top` highest; None where nothing is known of it."""
     share: float | None
     """The value over v(N) − v(∅); None where that is smaller than some value alone: gains and losses cancel then."""
 
@@ -49,6 +51,91 @@ class Interaction(_Data):
     a: str
     b: str
     value: float
+
+
+class Measured(_Data):
+    """A number with its bootstrap interval, at the game's level."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CalibrationBin(_Data):
+    """Anchors with similar proxy values."""
+
+    anchors: int
+    proxy: float
+    """Mean of the proxy game's values."""
+    retrained: float
+    """Mean of the retrained values."""
+
+
+class ClosedGap(_Data):
+    """The retraining game as estimated from the proxy game and the anchors: proxy + a regularised model of the rest."""
+
+    anchors: int
+    """That the model of the rest was fitted to."""
+    r2: Measured
+    """On anchors that the fit didn't see, cross-validated."""
+    proxy_r2: float
+    """Of the proxy's values as they are, on the same anchors."""
+    contributors: tuple[ContributorResult, ...]
+    """Ranked, highest value first; ties by name."""
+
+
+class Fidelity(_Data):
+    """How well a proxy game agrees with the retraining game, measured on anchors."""
+
+    kind: Literal["retrained", "fine_tuned"]
+    anchors: int
+    spearman: Measured
+    """Rank correlation of the proxy game's values with the retrained ones."""
+    lds: Measured
+    """Linear datamodeling score: rank correlation of Σ_{i∈S} φ_i with the retrained values (Park et al. 2023)."""
+    intercept: float
+    slope: float
+    """Of the regression of retrained on proxy values: 1 where the proxy understates nothing."""
+    calibration: tuple[CalibrationBin, ...]
+    closed: ClosedGap | None
+    """None where the anchors are too few."""
+
+
+class PayoutShare(_Data):
+    """One contributor's part of what is shared out."""
+
+    name: str
+    share: float
+    """Between 0 and 1; all of a game's add up to 1."""
+    low: float
+    high: float
+    """Interval for the share, at the game's level."""
+    amount: float | None
+    """None where the spec names no amount."""
+
+
+class Payout(_Data):
+    """Shares for payment of one game."""
+
+    rule: str
+    """In a sentence, as it was applied."""
+    shares: tuple[PayoutShare, ...]
+    """In the order of the ranking."""
+
+
+class ContributorFlags(_Data):
+    """What the frozen model says of one contributor's own images."""
+
+    grouping: str
+    name: str
+    images: int
+    """Rows that were looked at."""
+    conditional: float
+    """Mean denoising loss under the rows' own conditions."""
+    unconditional: float | None
+    """Mean denoising loss without a condition; None where the model has no such thing."""
+    flags: tuple[str, ...]
+    """What stands out, in words."""
 
 
 class GameResult(_Data):
@@ -75,6 +162,12 @@ class GameResult(_Data):
     """Different coalitions among a table's, without ∅ and N."""
     interactions: tuple[Interaction, ...] | None = None
     """Every pair, strongest first; None where nobody asked for them."""
+    top: int | None = None
+    """k of the contributors' `in_top`."""
+    fidelity: Fidelity | None = None
+    """None where it wasn't measured."""
+    payout: Payout | None = None
+    """None where the spec asks for none."""
     warnings: tuple[str, ...] = ()
     """What to know before these numbers are used."""
 
@@ -86,6 +179,8 @@ class Results(_Data):
     run: str
     plan_id: str
     name: str
-    fidelity: Literal["not measured"] = "not measured"
-    """Agreement with retrained models."""
+    fidelity: str = "not measured"
+    """Agreement with retrained models, in words."""
     games: tuple[GameResult, ...]
+    flags: tuple[ContributorFlags, ...] = ()
+    """Empty where nobody asked for them."""

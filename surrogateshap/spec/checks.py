@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Set
 
-from surrogateshap.spec.model import FrechetUtility, Spec
+from surrogateshap.spec.model import FrechetUtility, KernelUtility, Spec
 from surrogateshap.spec.positions import KeyPath
 from surrogateshap.spec.repair import Fault
 from surrogateshap.spec.wording import listed, named, nearest, toml
@@ -64,7 +64,7 @@ def _images(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
     if "image" in spec.proxy.kind:
         yield Fault(("proxy", "kind"), "the image proxy needs the manifest's images", remedy)
     for index, utility in enumerate(spec.utility):
-        if isinstance(utility, FrechetUtility):
+        if isinstance(utility, FrechetUtility | KernelUtility):
             path: KeyPath = ("utility", index, "reference")
             yield Fault(path, "the reference needs an image column, and `contributors.image` is not given", remedy)
 

@@ -164,6 +164,15 @@ class FrechetUtility(UtilityBase):
     """`manifest`: the manifest's own images; or a Parquet file with an image column of the same name."""
 
 
+class KernelUtility(UtilityBase):
+    """Minus the kernel distance (KID: unbiased squared maximum mean discrepancy) to a reference: higher is better."""
+
+    kind: Literal["kernel"]
+    """`kernel`: closeness to a reference, without the bias that a Fréchet distance has on few images."""
+    reference: Text = "manifest"
+    """`manifest`: the manifest's own images; or a Parquet file with an image column of the same name."""
+
+
 class InceptionUtility(UtilityBase):
     """Inception score: exp of the mean divergence of an image's class probabilities from their average."""
 
@@ -181,8 +190,21 @@ class PairwiseUtility(UtilityBase):
 
 
 UtilitySection = Annotated[
-    ScoreUtility | RateUtility | FrechetUtility | InceptionUtility | PairwiseUtility, Field(discriminator="kind")
+    ScoreUtility | RateUtility | FrechetUtility | KernelUtility | InceptionUtility | PairwiseUtility,
+    Field(discriminator="kind"),
 ]
+
+
+class StopRule(Section):
+    """When enough images are there; every key that is given must hold."""
+
+    interval_width: float | None = Field(default=None, gt=0)
+    """The widest interval of a contributor's value, as a share of the largest value, in every game."""
+    stable_top: int | None = Field(default=None, ge=1, lt=2**31)
+    """k: each of the k highest contributors is among them with a probability of at least `intervals.level`, in every
+    game."""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """Hours that generating and encoding have taken."""
 
 
 class BudgetSection(Section):
@@ -197,7 +219,10 @@ class BudgetSection(Section):
     images_per_coalition: int | None = Field(default=None, ge=2, lt=2**31)
     """`fresh` mode only, and counts there alone: new images for each coalition; 256 where it is not given."""
     coalitions: int | None = Field(default=None, ge=4, lt=2**31)
-    """Coalitions that are evaluated. Default: all of them up to 14 contributors, 4,000 otherwise."""
+    """Coalitions that are evaluated. Default: all of them up to 14 contributors, else as many as a minute allows."""
+    stop_when: StopRule | Annotated[tuple[StopRule, ...], Field(min_length=1, max_length=16)] | None = None
+    """Stops before the budget is spent. A list of rules stops when any one of them holds. Images go where they lower the
+    uncertainty most."""
 
     @model_validator(mode="after")
     def _one_image_budget(self) -> "BudgetSection":
@@ -234,9 +259,14 @@ class EmptySection(Section):
 class EstimatorSection(Section):
     """How Shapley values come from coalition values."""
 
-    kind: Literal["auto", "exact", "surrogate"] = "auto"
-    """`exact` evaluates every coalition (up to 16 contributors); `surrogate` fits boosted trees to a sample of them;
-    `auto` takes exact up to 14 contributors."""
+    kind: Literal["auto", "surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"] = (
+        "auto"
+    )
+    """`exact` evaluates every coalition (up to 16 contributors); `surrogate` fits a regression and boosted trees to a
+    sample of them; `auto` takes exact up to 14 contributors and `surrogate` beyond. `kernel`: weighted least squares;
+    `permutation`: mean gains over orderings; `leave_one_out`: no Shapley values; `surrogateshap_paper`: as published."""
+    interactions: bool = False
+    """Pairwise Shapley interactions too; `exact` and `surrogate` know them."""
     trees: int = Field(default=600, ge=1, le=100_000)
     """Boosting rounds."""
     learning_rate: float = Field(default=0.05, gt=0)
@@ -256,6 +286,44 @@ class IntervalsSection(Section):
     """Coverage of the intervals."""
     resamples: int = Field(default=200, ge=20, le=100_000)
     """Bootstrap resamples of the pool's images."""
+    top: int = Field(default=5, ge=1, lt=2**31)
+    """k: how probable it is that a contributor is among the k highest is reported."""
+
+
+class FidelitySection(Section):
+    """How far the proxy games are from retraining: coalitions that were really retrained."""
+
+    anchors: Text | None = Field(default=None, examples=["retrained.parquet"])
+    """A table of retrained coalitions: a 0/1 column per contributor, and `value` or `value.UTILITY` columns."""
+    grouping: Name | None = None
+    """Grouping whose contributors the table names. Default: the first."""
+    kind: Literal["retrained", "fine_tuned"] = "retrained"
+    """How the anchors' models were made. `fine_tuned`: briefly, from the frozen model; their level is biased."""
+    trainer: tuple[Text, ...] | None = Field(
+        default=None, max_length=64, examples=[["python", "train.py"]], json_schema_extra=EXECUTION
+    )
+    """Command that trains one coalition's model; `{rows}` and `{out}` in it stand for its rows and for the folder it
+    writes. Runs only with `--allow-commands`."""
+
+
+class FlagsSection(Section):
+    """Cheap signs of bad data, beside the ranking."""
+
+    denoising_loss: bool = False
+    """Each contributor's denoising loss under the frozen model, with and without its conditions."""
+    images_per_contributor: int = Field(default=100, ge=2, lt=2**31)
+    """Rows of each contributor that are looked at, at most."""
+
+
+class PayoutSection(Section):
+    """Shares for payment, from Shapley values."""
+
+    amount: float | None = Field(default=None, gt=0)
+    """What is shared out, in any currency. Without it shares alone are given."""
+    minimum: float = Field(default=0.0, ge=0)
+    """Least that is paid: of `amount`, or of 1 where there is none. Smaller shares are paid nothing."""
+    bound: Literal["value", "low"] = "value"
+    """`value`: shares follow the Shapley values; `low`: the lower ends of their intervals, which pays for what is sure."""
 
 
 class ExecutionSection(Section):
@@ -298,5 +366,11 @@ class Spec(Section):
     """How Shapley values come from coalition values."""
     intervals: IntervalsSection = IntervalsSection()
     """How sure the values are."""
+    fidelity: FidelitySection = FidelitySection()
+    """How far the proxy games are from retraining."""
+    flags: FlagsSection = FlagsSection()
+    """Cheap signs of bad data."""
+    payout: PayoutSection | None = None
+    """Shares for payment; none unless this section is there."""
     execution: ExecutionSection = ExecutionSection()
     """How it is computed; changes no result."""

@@ -73,11 +73,22 @@ images_per_contributor = 100                 # or images = 1_000, for all contri
 kind = "unconditional"                       # images without a condition; or kind = "value" with value = 0.0
 
 [estimator]
-kind = "auto"                                # "exact": every coalition; "surrogate": boosted trees on a sample
+kind = "auto"                                # or "surrogate", "exact", "kernel", "permutation", "leave_one_out", ...
+interactions = false                         # pairwise Shapley interactions too
 
 [intervals]
 level = 0.9
 resamples = 200
+top = 5                                      # how probable is it to be among the 5 highest?
+
+[fidelity]                                   # how far from retraining? Not measured without anchors
+# anchors = "retrained.parquet"              # coalitions that were really retrained, with their values
+
+[flags]
+denoising_loss = false                       # true: how badly the model denoises each contributor's own images
+
+# [payout]                                   # shares for payment, from the values; off unless asked for
+# minimum = 0.01                             # smaller shares are paid nothing
 
 [execution]                                  # changes how it is computed, never what
 device = "auto"                              # "cpu", "cuda" or "mps"

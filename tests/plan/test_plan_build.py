@@ -44,6 +44,14 @@ ANOTHER: dict[str, Any] = {
     "estimator.subsample": 0.5,
     "intervals.level": 0.5,
     "intervals.resamples": 30,
+    "intervals.top": 2,
+    "estimator.interactions": True,
+    "budget.stop_when": {"stable_top": 2},
+    "fidelity.grouping": "region",
+    "fidelity.kind": "fine_tuned",
+    "flags.denoising_loss": True,
+    "flags.images_per_contributor": 5,
+    "payout": {"amount": 1000.0},
 }
 """Another value of every key that may change results."""
 ELSEWHERE = {
@@ -54,8 +62,8 @@ ELSEWHERE = {
     "empty.value": {"empty": {"kind": "value", "value": 1.0}},
 }
 """The same for keys that only go with others."""
-PATHS = {"model.source", "contributors.manifest"}
-UNHASHED = {"name", "execution.batch_size", "execution.threads", "execution.device"}
+PATHS = {"model.source", "contributors.manifest", "fidelity.anchors"}
+UNHASHED = {"name", "execution.batch_size", "execution.threads", "execution.device", "fidelity.trainer"}
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

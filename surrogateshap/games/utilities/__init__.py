@@ -12,6 +12,7 @@ from surrogateshap.spec.model import (
     Above,
     FrechetUtility,
     InceptionUtility,
+    KernelUtility,
     PairwiseUtility,
     Quantile,
     RateUtility,
@@ -47,6 +48,8 @@ def make_utility(section: UtilitySection, encoded: Encoded, reference: Encoded |
             if reference is None:
                 raise ValueError("a Fréchet distance needs reference images")
             return Frechet(encoded.features, reference.features)
+        case KernelUtility():
+            raise NotImplementedError  # filled in by the next commit
         case InceptionUtility():
             return Inception(encoded.probabilities)
         case PairwiseUtility():
