@@ -221,8 +221,8 @@ class BudgetSection(Section):
     coalitions: int | None = Field(default=None, ge=4, lt=2**31)
     """Coalitions that are evaluated. Default: all of them up to 14 contributors, else as many as a minute allows."""
     stop_when: StopRule | Annotated[tuple[StopRule, ...], Field(min_length=1, max_length=16)] | None = None
-    """Stops before the budget is spent. A list of rules stops when any one of them holds. Images go where they lower the
-    uncertainty most."""
+    """Stops before the budget is spent. A list of rules stops when any one of them holds. Images go where they lower
+    the uncertainty most."""
 
     @model_validator(mode="after")
     def _one_image_budget(self) -> "BudgetSection":
@@ -264,7 +264,7 @@ class EstimatorSection(Section):
     )
     """`exact` evaluates every coalition (up to 16 contributors); `surrogate` fits a regression and boosted trees to a
     sample of them; `auto` takes exact up to 14 contributors and `surrogate` beyond. `kernel`: weighted least squares;
-    `permutation`: mean gains over orderings; `leave_one_out`: no Shapley values; `surrogateshap_paper`: as published."""
+    `permutation`: mean gains over orderings; `leave_one_out`: no Shapley values; `surrogateshap_paper`: published."""
     interactions: bool = False
     """Pairwise Shapley interactions too; `exact` and `surrogate` know them."""
     trees: int = Field(default=600, ge=1, le=100_000)
@@ -323,7 +323,7 @@ class PayoutSection(Section):
     minimum: float = Field(default=0.0, ge=0)
     """Least that is paid: of `amount`, or of 1 where there is none. Smaller shares are paid nothing."""
     bound: Literal["value", "low"] = "value"
-    """`value`: shares follow the Shapley values; `low`: the lower ends of their intervals, which pays for what is sure."""
+    """`value`: shares follow the Shapley values; `low`: the lower ends of their intervals: what is sure."""
 
 
 class ExecutionSection(Section):
