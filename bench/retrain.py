@@ -45,10 +45,11 @@ def rows_of(frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, li
 def jobs() -> list[tuple[str, str, int]]:
     """(design, recipe, coalition), the most useful first, so that any beginning of them can be used."""
     listed = [(design, "retrain", FROZEN) for design in DESIGNS]
-    several = {design: len(coalitions(make_design(design)["contributor"].n_unique()).masks) for design in DESIGNS}
-    for recipe in ("retrain", "finetune"):
-        for at in range(max(several.values())):
-            listed += [(design, recipe, at) for design, count in several.items() if at < count]
+    uses = np.array(coalitions(12).uses)  # the same for any number of contributors
+    half, kernel, anchor = (np.flatnonzero(uses == use).tolist() for use in ("half", "kernel", "anchor"))
+    first, rest = [*half, *kernel[:10], *anchor[:40]], [*anchor[40:], *kernel[10:]]
+    for recipe, some in (("retrain", first), ("finetune", first), ("retrain", rest), ("finetune", rest)):
+        listed += [(design, recipe, at) for at in some for design in DESIGNS]
     return listed
 
 
