@@ -1,8 +1,8 @@
 """What a finite pool does to utilities that are no means, and how games take it off.
 
 A utility that is curved in the images' distribution is biased by about b/m where m images stand for it, so small
-coalitions more than large ones. Quadratic utilities are corrected exactly (`Utility.own_pairs`), other smooth ones by the
-delete-a-group jackknife, and quantiles not at all.
+coalitions more than large ones. Quadratic utilities are corrected exactly (`Utility.own_pairs`), other smooth ones by
+the delete-a-group jackknife, and quantiles not at all.
 """
 
 from collections.abc import Callable

@@ -17,9 +17,10 @@ _CHUNK = 1 << 22
 class MixtureGame:
     """v(S) = F(Σ_i n_i / N_S T_i): summaries T_i per contributor, linear in the images' weights; no new images.
 
-    The mixture identity p_S = Σ_{i∈S} (n_i / N_S) p_i makes this equal to the utility of S's weighted images, from which
-    the bias of a finite pool is then taken off (`games/finite.py`). `empty_value` is v(∅); where it is None the images
-    of the membership's empty cell give it. Raises ValueError where a contributor, or the empty coalition, has no images.
+    The mixture identity p_S = Σ_{i∈S} (n_i / N_S) p_i makes this equal to the utility of S's weighted images, from
+    which the bias of a finite pool is then taken off (`games/finite.py`). `empty_value` is v(∅); where it is None the
+    images of the membership's empty cell give it. Raises ValueError where a contributor, or the empty coalition, has no
+    images.
     """
 
     masks: None = None
