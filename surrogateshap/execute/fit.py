@@ -76,7 +76,8 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         fit = fit_surrogate(values.masks, values.values, *ends, settings, spec.seed, rows)
         between = coalition_draws(values.masks, values.values, *ends, settings, spec.seed, rows=rows)
     within = image_draws(game, spec.intervals.resamples, spec.seed)
-    sure = intervals(fit.values, within, between, spec.intervals.level)
+    top = min(spec.intervals.top, game.n)
+    sure = intervals(fit.values, within, between, spec.intervals.level, top)
     names, sizes = design.grouping.contributors, [int(size) for size in rows]
     return GameResult(
         grouping=design.info.grouping,
@@ -92,6 +93,7 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         surrogate=None if fit.cv_r2 is None else SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=section.trees),
         indistinguishable=design.indistinguishable,
         contributors=ranked_contributors(names, sizes, fit.values, sure, values.v_full - values.v_empty),
+        top=top,
     )
 
 

@@ -214,8 +214,10 @@ def limits_of(results: Results) -> tuple[str, ...]:
             for grouping, proxy, sets in blind
         ),
         "The values hold for this model, sampler, seed and these utilities.",
-        "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining, nor "
-        "the bias that a finite pool gives to utilities that are not means, such as a Fréchet distance.",
+        "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining.",
+        "The bias that a finite pool gives is taken off exactly for pairwise and kernel distances, to first order for "
+        "Fréchet distances and inception scores, and not at all for quantiles. Where a coalition has hardly more "
+        "images than there are features, a part of a Fréchet distance's remains.",
         "Fidelity was not measured: how far the values agree with retrained models is unknown.",
         "This record is not signed: its digests find damage, not forgery.",
     )

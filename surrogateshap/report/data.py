@@ -24,6 +24,8 @@ COLUMNS = (
     "high",
     "sd_images",
     "sd_coalitions",
+    "top",
+    "in_top",
     "share",
     "fidelity",
 )
@@ -70,7 +72,7 @@ def to_parquet(results: Results, path: Path) -> None:
     import polars
 
     kinds: dict[str, Any] = dict.fromkeys(("grouping", "utility", "proxy", "name", "fidelity"), polars.String)
-    kinds |= dict.fromkeys(("rank", "rank_low", "rank_high", "rows"), polars.Int64)
+    kinds |= dict.fromkeys(("rank", "rank_low", "rank_high", "rows", "top"), polars.Int64)
     columns = (*COLUMNS, "v_empty", "v_full")
     schema = {column: kinds.get(column, polars.Float64) for column in columns}
     with path.open("wb") as file:
@@ -84,6 +86,7 @@ def _rows(results: Results) -> list[dict[str, Any]]:
             "utility": game.utility,
             "proxy": game.proxy,
             **contributor.model_dump(),
+            "top": game.top,
             "fidelity": results.fidelity,
             "v_empty": game.v_empty,
             "v_full": game.v_full,

@@ -22,24 +22,26 @@ def to_markdown(results: Results) -> str:
 
 def _game(game: GameResult) -> list[str]:
     spec = on_one_scale(number for one in game.contributors for number in (one.value, one.low, one.high))
+    top = "" if game.top is None else f" In the top {game.top} |"
     lines = [
         f"## {_escape(label(game))}",
         "",
         *(f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))),
         "",
-        f"| Rank | Ranks | Contributor | Rows | Value | {game.level:.0%} interval | Share |",
-        "|---:|:---:|:---|---:|---:|:---:|---:|",
-        *(_row(one, spec) for one in game.contributors),
+        f"| Rank | Ranks |{top} Contributor | Rows | Value | {game.level:.0%} interval | Share |",
+        f"|---:|:---:|{'---:|' if top else ''}:---|---:|---:|:---:|---:|",
+        *(_row(one, spec, bool(top)) for one in game.contributors),
     ]
     for names in game.indistinguishable:
         lines += ["", f"Can't be told apart by this proxy: {_escape(listed(names))}"]
     return lines
 
 
-def _row(one: ContributorResult, spec: str) -> str:
+def _row(one: ContributorResult, spec: str, top: bool) -> str:
     cells = (
         str(one.rank),
         f"{one.rank_low}–{one.rank_high}",
+        *([percent(one.in_top)] if top else []),
         _escape(one.name),
         "–" if one.rows is None else f"{one.rows:,}",
         format(one.value, spec),

@@ -52,6 +52,11 @@ kind = "frechet"                             # minus the Fréchet distance to th
 reference = "manifest"                       # or a Parquet file with an image column of the same name
 
 # [[utility]]
+# name = "closeness"
+# kind = "kernel"                            # minus the kernel distance (KID): unbiased on few images
+# reference = "manifest"
+
+# [[utility]]
 # name = "threes"
 # kind = "rate"                              # share of images that the classifier assigns to one class
 # class = 3

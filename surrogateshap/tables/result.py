@@ -13,6 +13,8 @@ from surrogateshap.tables.coalitions import CoalitionTable
 from surrogateshap.tables.read import wrong
 from surrogateshap.units import listed, plural, significant
 
+TOP = 5
+"""k of the probability of being among the k highest."""
 KNOWS_INTERACTIONS = ("exact", "surrogate")
 
 
@@ -36,7 +38,8 @@ def estimate_table(
     together = always_together(table)
     values, within = _even(fit.values, together), np.zeros((2, len(table.names)))
     draws = sample_draws(fit, sample, options, noise)
-    sure = intervals(values, within, None if draws is None else _even(draws, together), level)
+    top = None if draws is None else min(TOP, len(table.names))
+    sure = intervals(values, within, None if draws is None else _even(draws, together), level, top)
     pairs = None if fit.interactions is None else _pairs(table, fit.interactions)
     rows = [None] * len(table.names) if table.rows is None else [int(count) for count in table.rows]
     trees = SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=options.settings.trees) if fit.cv_r2 is not None else None
@@ -56,6 +59,7 @@ def estimate_table(
         contributors=ranked_contributors(table.names, rows, values, sure, table.v_full - table.v_empty),
         distinct=distinct,
         interactions=pairs,
+        top=top,
         warnings=(*_warnings(table, together, noise, repeated, distinct), *_of_fit(fit.estimator, fit.efficiency_gap)),
     )
 

@@ -125,6 +125,8 @@ def draw_place(place: Place, ranking: Ranking, palette: Palette) -> RenderableTy
     rank = f"rank {place.rank} of {len(ranking.places)}"
     if place.rank_low is not None:
         rank += f", {place.rank_low} to {place.rank_high}"
+    if place.in_top is not None and ranking.result is not None:
+        rank += f"; in the top {ranking.result.top} with {units.percent(place.in_top)}"
     parts: list[RenderableType] = [
         Text.assemble(plain(place.name, style="bold"), ("  " + rank, palette.muted)),
         Text("   ".join(words)),
