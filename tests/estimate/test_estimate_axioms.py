@@ -21,8 +21,8 @@ from surrogateshap.estimate import (
     fit_exact,
     kernel_shapley,
 )
-from surrogateshap.estimate.leave_one_out import all_but_one
-from surrogateshap.estimate.permutation import draw_orderings, marginal_gains
+from surrogateshap.estimate.permutation import marginal_gains
+from surrogateshap.games.coalitions import all_but_one, draw_orderings
 
 N = 10
 WORTH = np.array([5.0, -3, 2, 2, 0, 1, 8, -1, 0, 4])

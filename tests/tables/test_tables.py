@@ -105,7 +105,7 @@ def test_other_estimators(estimator: Any) -> None:
 
 
 def test_orderings_in_a_table() -> None:
-    from surrogateshap.estimate.permutation import draw_orderings
+    from surrogateshap.games.coalitions import draw_orderings
 
     masks = draw_orderings(6, 20_000, seed=0)
     values = VALUES[masks @ (1 << np.arange(6))]
