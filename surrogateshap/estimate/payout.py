@@ -88,7 +88,8 @@ def _claims(values: Floats, alike: Sequence[Sequence[int]]) -> Floats:
     largest = float(even.max(initial=0.0))
     if largest <= 0:
         return np.zeros_like(even)
-    even = np.where(even > _SAME * largest, even / largest, 0.0)
+    even = np.maximum(even, 0.0) / largest
+    even[even <= _SAME] = 0.0
     order = np.argsort(even, kind="stable")
     run = np.concatenate([[0], np.cumsum(np.diff(even[order]) > _SAME)])
     times = np.bincount(run)

@@ -8,8 +8,10 @@ from surrogateshap.estimate.bootstrap import sample_draws
 from surrogateshap.estimate.coalitions import coalition_values
 from surrogateshap.games.encoded import Floats
 from surrogateshap.record.caveats import strongest_pairs, warnings_of
+from surrogateshap.record.payment import with_payout
 from surrogateshap.record.ranking import ranked_contributors
 from surrogateshap.record.results import EstimatorName, GameResult, SurrogateDiagnostics
+from surrogateshap.spec.model import PayoutSection
 from surrogateshap.tables.coalitions import CoalitionTable
 from surrogateshap.tables.read import wrong
 from surrogateshap.units import listed, plural, significant
@@ -18,7 +20,12 @@ KNOWS_INTERACTIONS = ("exact", "surrogate")
 
 
 def estimate_table(
-    table: CoalitionTable, estimator: EstimatorName, level: float, interactions: bool, seed: int
+    table: CoalitionTable,
+    estimator: EstimatorName,
+    level: float,
+    interactions: bool,
+    seed: int,
+    payout: PayoutSection | None = None,
 ) -> GameResult:
     """Contributors' values with intervals from coalitions and noise, and what to know about them.
 
@@ -37,11 +44,12 @@ def estimate_table(
     together = always_together(table)
     values, within = _even(fit.values, together), np.zeros((2, len(table.names)))
     draws = sample_draws(fit, sample, options, noise)
-    sure = intervals(values, within, None if draws is None else _even(draws, together), level)
+    moved = None if draws is None else _even(draws, together)
+    sure = intervals(values, within, moved, level)
     pairs = None if fit.interactions is None else strongest_pairs(table.names, fit.interactions)
     rows = [None] * len(table.names) if table.rows is None else [int(count) for count in table.rows]
     trees = SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=options.settings.trees) if fit.cv_r2 is not None else None
-    return GameResult(
+    result = GameResult(
         grouping="table",
         utility=table.value,
         proxy="table",
@@ -62,6 +70,7 @@ def estimate_table(
             *warnings_of(fit.estimator, fit.efficiency_gap),
         ),
     )
+    return result if payout is None else with_payout(result, payout, seed, table.names, None, moved)
 
 
 def always_together(table: CoalitionTable) -> list[list[int]]:
