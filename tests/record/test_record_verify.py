@@ -78,6 +78,23 @@ def test_an_untouched_record_holds(record):
     assert report.record == str(record)
 
 
+@pytest.mark.parametrize(
+    ("estimator", "holds"), [("exact", False), ("leave_one_out", True), ("surrogateshap_paper", True)]
+)
+def test_values_that_miss_the_whole_say_by_how_much(tmp_path, estimator, holds):
+    """0.7 − 0.1 − 0.1 is 0.5, and v(N) − v(∅) is 0.6 here."""
+    outcome = results()
+    games = tuple(
+        game.model_copy(update={"estimator": estimator, "v_full": 0.85, "efficiency_gap": 0.1})
+        for game in outcome.games
+    )
+    record = write(tmp_path / "run", outcome.model_copy(update={"games": games}))
+    assert verify(record).holds == holds
+    wrong = tuple(game.model_copy(update={"efficiency_gap": 0.2}) for game in games)
+    record = write(tmp_path / "wrong", outcome.model_copy(update={"games": wrong}))
+    assert any(name.startswith("efficiency") for name in failures(record))
+
+
 def test_folder_stands_for_its_record(record):
     assert verify(record.parent) == verify(record)
 
