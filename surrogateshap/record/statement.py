@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import EstimatorName, Results
+from surrogateshap.record.results import UNCORRECTED, EstimatorName, Results
 
 _StatementType = Literal["https://in-toto.io/Statement/v1"]
 _PredicateType = Literal["https://surrogateshap.dev/attestation/contributor-values/v1"]
@@ -212,6 +212,10 @@ def limits_of(results: Results) -> tuple[str, ...]:
             f"Grouping {grouping}, {proxy} proxy: {sets} set(s) of contributors can't be told apart, and get equal "
             "values for that reason alone."
             for grouping, proxy, sets in blind
+        ),
+        *(
+            f"Values by {estimator} are no Shapley values: they don't add up to v(N) − v(∅)."
+            for estimator in sorted({game.estimator for game in results.games} & UNCORRECTED)
         ),
         "The values hold for this model, sampler, seed and these utilities.",
         "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining.",

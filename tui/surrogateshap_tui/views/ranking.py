@@ -86,7 +86,7 @@ def standing(ranking: Ranking | None) -> str:
     if ranking.result is None:
         return f"final, from {images}"
     result = ranking.result
-    how = f"{'exact' if result.estimator == 'exact' else 'surrogate'}, {units.plural(result.coalitions, 'coalition')}"
+    how = f"{result.estimator}, {units.plural(result.coalitions, 'coalition')}"
     return f"final, from {images}; {how}; {result.level:.0%} intervals".replace("%", " %")
 
 
