@@ -213,6 +213,12 @@ def limits_of(results: Results) -> tuple[str, ...]:
             "values for that reason alone."
             for grouping, proxy, sets in blind
         ),
+        *(
+            f"The {one.proxy} proxy's pool was filled in {one.rounds} round(s), to {one.images} of at most "
+            f"{one.at_most} images: {one.rule or 'the budget was spent before a rule held'}. Where they went, and when "
+            "they were enough, was decided by looking at intervals, which may hold the truth less often for it."
+            for one in results.stopped
+        ),
         "The values hold for this model, sampler, seed and these utilities.",
         "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining, nor "
         "the bias that a finite pool gives to utilities that are not means, such as a Fréchet distance.",
