@@ -2,9 +2,9 @@
 
 import re
 
-from surrogateshap.record.results import ContributorResult, GameResult, Results
+from surrogateshap.record.results import ContributorFlags, ContributorResult, GameResult, Results
 from surrogateshap.report.select import label
-from surrogateshap.report.words import basis, notes
+from surrogateshap.report.words import basis, by_grouping, notes, remarks, title
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent
 
@@ -17,6 +17,8 @@ def to_markdown(results: Results) -> str:
     lines = [f"# {_escape(results.name)}", "", f"Run {_escape(results.run)}, plan {_escape(results.plan_id)}.", ""]
     for game in results.games:
         lines += [*_game(game), ""]
+    for grouping, flags in by_grouping(results.flags):
+        lines += [f"## {_escape(title(grouping))}", "", *_flags(flags), ""]
     return "\n".join([*lines, f"Fidelity (agreement with retrained models): {results.fidelity}.", ""])
 
 
@@ -47,6 +49,16 @@ def _row(one: ContributorResult, spec: str) -> str:
         percent(one.share),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _flags(flags: tuple[ContributorFlags, ...]) -> list[str]:
+    spec = on_one_scale((one.conditional for one in flags), digits=3)
+    lines = ["| Contributor | Images | Loss | Without | Flags |", "|:---|---:|---:|---:|:---|"]
+    for one in flags:
+        without = "–" if one.unconditional is None else format(one.unconditional, spec)
+        cells = (_escape(one.name), f"{one.images:,}", format(one.conditional, spec), without, _escape(remarks(one)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _escape(text: str) -> str:

@@ -1,6 +1,6 @@
 """What the UI knows of a run, and how every event changes it. Pure: no Textual, no clock, no input or output."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal, assert_never
@@ -80,6 +80,8 @@ class Place:
     rank_high: int | None = None
     rows: int | None = None
     share: float | None = None
+    flags: tuple[str, ...] = ()
+    """What stands out of the contributor's own images, in words."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ def with_results(state: RunState, results: Results) -> RunState:
     games = tuple(_game_of(game) for game in results.games)
     state = replace(state, name=results.name, status="finished", games=games, error="", remedy="")
     for game in results.games:
-        state = _with_ranking(state, _settled(game))
+        flags = {one.name: one.flags for one in results.flags if one.grouping == game.grouping}
+        state = _with_ranking(state, _settled(game, flags))
     return state
 
 
@@ -269,9 +272,20 @@ def _game_of(game: GameResult) -> GameInfo:
     return GameInfo(grouping=game.grouping, utility=game.utility, proxy=game.proxy)
 
 
-def _settled(game: GameResult) -> Ranking:
+def _settled(game: GameResult, flags: Mapping[str, tuple[str, ...]]) -> Ranking:
     places = (
-        Place(row.rank, row.name, row.value, row.low, row.high, row.rank_low, row.rank_high, row.rows, row.share)
+        Place(
+            row.rank,
+            row.name,
+            row.value,
+            row.low,
+            row.high,
+            row.rank_low,
+            row.rank_high,
+            row.rows,
+            row.share,
+            flags.get(row.name, ()),
+        )
         for row in game.contributors
     )
     return Ranking(_game_of(game), Grade.RESULT, game.images, tuple(places), game)
