@@ -6,7 +6,13 @@ from typing import Any
 
 from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, InputFile, Plan, PoolPlan, Stage
-from surrogateshap.record.results import ContributorResult, GameResult, Results, SurrogateDiagnostics
+from surrogateshap.record.results import (
+    ContributorFlags,
+    ContributorResult,
+    GameResult,
+    Results,
+    SurrogateDiagnostics,
+)
 
 HOSTILE = (
     "\x1b[31mred\x1b[0m\x1b]0;title\x07",
@@ -47,6 +53,11 @@ def contributor(name: str, rank: int, value: float, spread: float, **more: Any) 
         sd_coalitions=spread / 4,
         **(fields | more),
     )
+
+
+def flags(name: str, loss: float, *words: str, **more: Any) -> ContributorFlags:
+    fields: dict[str, Any] = {"grouping": "artist", "images": 100, "conditional": loss, "unconditional": loss + 0.0625}
+    return ContributorFlags(name=name, flags=words, **(fields | more))
 
 
 def game(contributors: tuple[ContributorResult, ...], **more: Any) -> GameResult:
@@ -98,6 +109,13 @@ def peaceful_results() -> Results:
                 surrogate=SurrogateDiagnostics(cv_r2=0.98765, trees=600),
             ),
         ),
+        flags=(
+            flags("Hilma af Klint", 0.25),
+            flags("Katsushika Hokusai", 0.5, "loss higher with its conditions than without: wrong ones?"),
+            flags("Zoë", 0.28, note="too few images to tell: 10 of 20"),
+            flags("noise", 0.75, "loss 2.5 times the others': unlike their images, or corrupted?"),
+            flags("odd", 0.25, grouping="label"),
+        ),
     )
 
 
@@ -108,6 +126,7 @@ def hostile_results() -> Results:
         plan_id="f" * 64,
         name="[bold]x[/]",
         games=(game(ranked, grouping="=1+1|x", utility="[blink]u[/]", indistinguishable=(HOSTILE,)),),
+        flags=tuple(flags(name, 1.5, name, name, grouping="=1+1|x", note=name) for name in HOSTILE),
     )
 
 

@@ -170,5 +170,5 @@ class Filler:
         """Remembers how fast a stage was in this attempt, for the costs of later plans."""
         rate = self._progress.rate(stage)
         if rate > 0:
-            device = self._workshop.device_name if kind in ("generate", "encode", "reference") else "cpu"
+            device = self._workshop.device_name if kind in ("generate", "encode", "reference", "flags") else "cpu"
             self._store.add_rate(kind, self._compiled.checked.digest("model"), device, rate * per_unit, 1.0)

@@ -24,12 +24,14 @@ from surrogateshap.events import (
 from surrogateshap.execute.evaluate import Features, Game, NotFiniteError, make_game, make_partial_game
 from surrogateshap.execute.fill import Filler, Found
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
+from surrogateshap.execute.flags import STAGE as FLAGS
+from surrogateshap.execute.flags import contributor_flags
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.rounds import Rounds
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import build_plan, game_key
+from surrogateshap.plan.build import build_plan, evaluations_per_loss, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.folder import RECORD
@@ -122,7 +124,8 @@ class _Attempt:
             raise SpecError([problem]) from None
 
     def _work(self) -> Results:
-        filler = Filler(self._compiled, self._store, Workshop(self._compiled), self._progress)
+        workshop = Workshop(self._compiled)
+        filler = Filler(self._compiled, self._store, workshop, self._progress)
         for name in self._compiled.checked.encoders:
             filler.encode_references(name)
         stopped: tuple[Stopped, ...] = ()
@@ -142,11 +145,18 @@ class _Attempt:
                     self._tell_provisional(designs, filler)
 
             filler.fill(pool, look)
+        flags = contributor_flags(self._compiled, self._store, workshop, self._progress)
+        filler.keep_rate(FLAGS, FLAGS, evaluations_per_loss(self._compiled))
         games = tuple(self._games(filler))
         self._progress.start("record", 0)
         with self._progress.working("record"):
             results = Results(
-                run=self._run, plan_id=self._plan.plan_id, name=self._plan.name, games=games, stopped=stopped
+                run=self._run,
+                plan_id=self._plan.plan_id,
+                name=self._plan.name,
+                games=games,
+                flags=flags,
+                stopped=stopped,
             )
             write_record(self._compiled, self._resolved, self._store, results, self._values(filler), filler.found)
         self._progress.advance("record", 1)

@@ -10,10 +10,11 @@ import numpy as np
 from surrogateshap.errors import DeviceError
 from surrogateshap.execute.encoders import Encoder, View
 from surrogateshap.execute.images import decode
-from surrogateshap.execute.models import Model, Request
+from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
 from surrogateshap.plan.check import EncoderInput
 from surrogateshap.plan.compile import Compiled
+from surrogateshap.plan.flags import NOISE_LEVELS
 
 if TYPE_CHECKING:
     import torch
@@ -72,19 +73,28 @@ class Workshop:
         """Images (N, H, W, C) uint8, and where they were made."""
         import torch
 
+        requests = self._requests(items)
+        with self._memory_of(len(requests)):
+            images = self.model.generate(requests)
+        return images, {"device": self.device_name, "dtype": self.model.dtype, "threads": torch.get_num_threads()}
+
+    def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
+        """How badly the model denoises the items' training images."""
+        with self._memory_of(len(items)):
+            return self.model.denoising_losses(self._requests(items), NOISE_LEVELS)
+
+    def _requests(self, items: Sequence[Item]) -> list[Request]:
+        """What a model is asked for, with the training images that it starts from."""
         card, manifest = self._compiled.checked.card, self._compiled.checked.manifest
         rows = np.array(sorted({item.row for item in items if item.row >= 0}), np.int64)
         sources = {
             row: decode(data, card.height, card.width, card.channels, f"row {row} of {manifest.path.name}")
             for row, data in (manifest.images(rows).items() if len(rows) else ())
         }
-        requests = [
+        return [
             Request(model_condition(item.condition, self._class_of_condition), item.seed, sources.get(item.row))
             for item in items
         ]
-        with self._memory_of(len(requests)):
-            images = self.model.generate(requests)
-        return images, {"device": self.device_name, "dtype": self.model.dtype, "threads": torch.get_num_threads()}
 
     @contextmanager
     def _memory_of(self, images: int) -> Iterator[None]:

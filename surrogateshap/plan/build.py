@@ -11,6 +11,7 @@ from surrogateshap.plan.check import IMAGES_PER_COALITION
 from surrogateshap.plan.coalitions import FRESH_COALITIONS
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.differences import changes, reason
+from surrogateshap.plan.flags import NOISE_LEVELS
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, Plan, PoolPlan, Stage, StageKind, StageState
 from surrogateshap.plan.pool import UNCONDITIONAL, Pool
 from surrogateshap.plan.rounds import courses, words
@@ -35,6 +36,8 @@ class Artifacts:
     """Games whose coalition values are there."""
     done: bool
     """Whether the run has been finished, results included."""
+    losses: int = 0
+    """Training images, each counted once, whose denoising losses are there."""
 
 
 def unique_keys(pool: Pool) -> list[str]:
@@ -111,7 +114,8 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
                 fits += len(store.lookup([keys.fit(key, compiled.spec, game.estimator)]))
     row = store.run(compiled.run)
     done = row is not None and row.run == compiled.run and row.status == "done" and row.results is not None
-    return Artifacts(images, encodings, fits, values, done)
+    losses = len(store.find_images(compiled.flags.keys)) if compiled.flags is not None else 0
+    return Artifacts(images, encodings, fits, values, done, losses)
 
 
 def build_plan(compiled: Compiled, store: Store | None) -> Plan:
@@ -184,6 +188,11 @@ def steps_per_image(compiled: Compiled, proxy: str) -> int:
     """Denoising steps of one image: all of them from noise, the last strength × steps of them from an image."""
     spec = compiled.spec
     return spec.sampling.steps if proxy == "prompt" else max(1, round(spec.sampling.steps * spec.proxy.strength))
+
+
+def evaluations_per_loss(compiled: Compiled) -> int:
+    """Evaluations of the denoiser for the losses of one training image."""
+    return NOISE_LEVELS * (1 if compiled.checked.card.null_class is None else 2)
 
 
 def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
@@ -272,6 +281,10 @@ def _stages(
             yield stage(
                 f"reference:{name}", "encode", f"encode references with {name}", "references", len(references), there
             )
+    if compiled.flags is not None:
+        wanted = list(dict.fromkeys(compiled.flags.keys))
+        title = "denoise training images for flags"
+        yield stage("flags", "flags", title, "images", len(wanted), artifacts.losses, evaluations_per_loss(compiled))
     games_total = len(compiled.games)
     yield stage("evaluate", "evaluate", "evaluate coalitions", "games", games_total, artifacts.values)
     yield stage("fit", "fit", "estimate values and intervals", "games", games_total, artifacts.fits)
@@ -291,6 +304,8 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
             images += 1
             conditional = condition != UNCONDITIONAL
             steps += steps_per_image(compiled, pool.proxy if conditional else "prompt") * (passes if conditional else 1)
+    if compiled.flags is not None and not artifacts.done:
+        steps += (len(set(compiled.flags.keys)) - artifacts.losses) * evaluations_per_loss(compiled)
     known = [stage.seconds for stage in stages if stage.state != "cached" and stage.kind != "record"]
     pixels = compiled.checked.card.height * compiled.checked.card.width * compiled.checked.card.channels
     alike = {(game.info.grouping, game.info.proxy) for game in compiled.games}

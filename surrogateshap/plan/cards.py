@@ -21,6 +21,8 @@ class ModelCard:
     height: int
     width: int
     channels: int
+    predicts: str = "epsilon"
+    """What the denoiser was trained to predict, by diffusers' name."""
 
     def index(self, condition: str) -> int | None:
         """Index of the class that a manifest's condition names, by label or by number; None for an unknown one."""
@@ -101,8 +103,9 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
     if channels not in (1, 3) or unet.get("out_channels", channels) != channels:
         raise ValueError("its unet doesn't turn grey or RGB images into images of as many channels")
     _check_weights(folder / "unet")
-    _read_json(folder / "scheduler" / "scheduler_config.json")
-    return ModelCard(_labels(named, known), null_class, height, width, channels)
+    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json")
+    predicts = str(scheduler.get("prediction_type", "epsilon"))
+    return ModelCard(_labels(named, known), null_class, height, width, channels, predicts)
 
 
 def read_classifier_labels(folder: Path) -> tuple[str, ...]:

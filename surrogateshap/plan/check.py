@@ -31,6 +31,8 @@ from surrogateshap.text import harmless
 EXACT_AT_MOST = 16
 IMAGES_PER_CONTRIBUTOR = 100
 IMAGES_PER_COALITION = 256
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+"""What a denoiser may predict for its losses to be known, by diffusers' names."""
 MOST_IMAGES = 5_000_000
 """Of one pool; the list of them alone takes gigabytes beyond that."""
 
@@ -118,6 +120,10 @@ class _Checker:
             message = 'the model has no class that means "no class", so it makes no unconditional images'
             remedy = 'Give the value of the empty coalition: `kind = "value"` and `value = …`.'
             self._problem(("empty", "kind"), message, remedy)
+        if card is not None and spec.flags.denoising_loss and card.predicts not in PREDICTIONS:
+            message = f"the model predicts `{harmless(card.predicts, 40)}`, and denoising losses know only"
+            remedy = "Write `denoising_loss = false`."
+            self._problem(("flags", "denoising_loss"), f"{message} {', '.join(PREDICTIONS)}", remedy)
         if card is not None and manifest is not None:
             self._check_conditions(card, manifest, encoders)
         proxies: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from surrogateshap.plan.check import (
     check_spec,
 )
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
+from surrogateshap.plan.flags import FlagDesign, design_flags
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
 from surrogateshap.spec.model import EstimatorName, Spec, UtilitySection
@@ -59,6 +60,8 @@ class Compiled:
     pools: tuple[Pool, ...]
     games: tuple[GameDesign, ...]
     warnings: tuple[str, ...]
+    flags: FlagDesign | None = None
+    """None where nobody asked for them."""
 
     @property
     def spec(self) -> Spec:
@@ -89,7 +92,16 @@ def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
         pools=pools,
         games=games,
         warnings=tuple(_warnings(checked, games)),
+        flags=_flags(checked) if checked.loaded.spec.flags.denoising_loss else None,
     )
+
+
+def _flags(checked: Checked) -> FlagDesign:
+    try:
+        return design_flags(checked.loaded.spec, checked.manifest, checked.digest("model"))
+    except OSError as error:
+        key = ("contributors", "image")
+        raise SpecError([checked.loaded.problem(key, str(error), "Write the manifest again.")]) from None
 
 
 def _pools(checked: Checked) -> tuple[Pool, ...]:

@@ -11,9 +11,11 @@ _MATTERS: dict[StageKind, tuple[str, ...]] = {
     "encode": ("encoder", "reference"),
     "evaluate": ("utility", "estimator.kind"),
     "fit": ("estimator", "intervals", "payout"),
-    "record": (),
+    "record": ("flags",),
 }
 """First words of the keys and inputs that invalidate a stage; every stage inherits those of the stages before it."""
+_FLAGS_MATTER = ("seed", "model", "contributors", "manifest", "flags")
+"""The same for denoising losses, which stand beside that chain."""
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -50,8 +52,8 @@ def reason(kind: StageKind, changed: tuple[str, ...] | None) -> str:
     """Why a stage has work to do; `changed` is None where there is no earlier plan to compare with."""
     if changed is None:
         return "not done yet"
-    matters: tuple[str, ...] = ()
-    for stage, words in _MATTERS.items():
+    matters: tuple[str, ...] = _FLAGS_MATTER if kind == "flags" else ()
+    for stage, words in _MATTERS.items() if kind != "flags" else ():
         matters += words
         if stage == kind:
             break

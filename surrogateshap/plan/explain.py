@@ -14,6 +14,7 @@ _MARKERS = {"new": "+", "partial": "~", "cached": "="}
 _TO_DO: dict[StageKind, str] = {
     "generate": "to make",
     "encode": "to encode",
+    "flags": "to denoise",
     "evaluate": "to evaluate",
     "fit": "to fit",
     "record": "to write",

@@ -36,6 +36,24 @@ def generation(spec: Spec, model_digest: str, proxy: str) -> str:
     )
 
 
+def denoising(spec: Spec, model_digest: str, levels: int) -> str:
+    """Of denoising losses: the model, and the noise that it is tried on."""
+    return digest(
+        {
+            "method": METHOD,
+            "model": model_digest,
+            "null_class": spec.model.null_class,
+            "levels": levels,
+            "seed": spec.seed,
+        }
+    )
+
+
+def loss(denoising_key: str, condition: str, source: str) -> str:
+    """Of the losses of one image, given by the digest of its bytes, under one condition."""
+    return digest({"denoising": denoising_key, "condition": condition, "source": source})
+
+
 def encoding(encoder_digest: str, content: str) -> str:
     """Of one encoder's view of an object of images, or of a reference."""
     return digest({"method": METHOD, "encoder": encoder_digest, "content": content})

@@ -203,6 +203,12 @@ def _rows_by_cell(cell_of_row: np.ndarray, cells: int, seed: int) -> list[tuple[
     return [(cell, order[bounds[cell] : bounds[cell + 1]]) for cell in range(cells)]
 
 
+def first_rows(grouping: Grouping, at_most: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Up to `at_most` rows of each contributor, in an order that all groupings share: (≤ at_most,) int64 each."""
+    ordered = _rows_by_cell(grouping.of_row, len(grouping.contributors), seed)
+    return tuple(rows[:at_most] for _, rows in ordered)
+
+
 def _shares(grouping: Grouping, cell_of_row: np.ndarray, cells: int) -> sparse.csr_array:
     """(n, cells + 1): share of each contributor's rows in each cell; the last cell is nobody's."""
     size = (len(grouping.contributors), cells + 1)

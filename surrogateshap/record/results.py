@@ -139,6 +139,8 @@ class ContributorFlags(_Data):
     """Mean denoising loss without a condition; None where the model has no such thing."""
     flags: tuple[str, ...]
     """What stands out, in words."""
+    note: str = ""
+    """Why nothing can be said of it, where that is so."""
 
 
 class GameResult(_Data):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import UNCORRECTED, EstimatorName, Results
+from surrogateshap.record.results import UNCORRECTED, ContributorFlags, EstimatorName, Results
 
 _StatementType = Literal["https://in-toto.io/Statement/v1"]
 _PredicateType = Literal["https://surrogateshap.dev/attestation/contributor-values/v1"]
@@ -91,6 +91,18 @@ class GameSummary(_Data):
     indistinguishable: tuple[tuple[str, ...], ...]
 
 
+class FlagSummary(_Data):
+    """The flags of one grouping, whose reasons stand in results.json."""
+
+    grouping: str
+    contributors: int
+    """That were looked at."""
+    images: int
+    """Of all of them together."""
+    flagged: tuple[str, ...]
+    """Contributors of which something stands out."""
+
+
 class Predicate(_Data):
     """What the record says of its subjects."""
 
@@ -104,6 +116,8 @@ class Predicate(_Data):
     seeds: dict[str, int]
     environment: Environment
     games: tuple[GameSummary, ...]
+    flags: tuple[FlagSummary, ...] = ()
+    """Empty where nobody asked for them."""
     fidelity: str
     limits: tuple[str, ...]
     """What the values can't tell."""
@@ -143,6 +157,7 @@ def build_statement(
             seeds={"spec": plan.spec["seed"]},
             environment=environment,
             games=summaries_of(results),
+            flags=flag_summaries_of(results),
             fidelity=results.fidelity,
             limits=limits_of(results),
             checksum="",
@@ -190,6 +205,26 @@ def summaries_of(results: Results) -> tuple[GameSummary, ...]:
     )
 
 
+def flag_summaries_of(results: Results) -> tuple[FlagSummary, ...]:
+    """What the record repeats of the flags."""
+    by_grouping: dict[str, list[ContributorFlags]] = {}
+    for one in results.flags:
+        by_grouping.setdefault(one.grouping, []).append(one)
+    return tuple(
+        FlagSummary(
+            grouping=grouping,
+            contributors=len(contributors),
+            images=sum(one.images for one in contributors),
+            flagged=tuple(one.name for one in contributors if one.flags),
+        )
+        for grouping, contributors in by_grouping.items()
+    )
+
+
+_FLAG_LIMITS = (
+    "Flags are signs and no values: they tell whose images, or whose conditions, the frozen model finds unlike the "
+    "others'. Rare data may be flagged and bad data may not be; no value or rank rests on them.",
+)
 _PROXY_LIMITS = {
     "prompt": "The prompt proxy values conditions and not data: contributors with the same conditions in the same "
     "proportions get the same value, whatever their images show.",
@@ -228,6 +263,7 @@ def limits_of(results: Results) -> tuple[str, ...]:
         "The bias that a finite pool gives is taken off exactly for pairwise and kernel distances, to first order for "
         "Fréchet distances and inception scores, and not at all for quantiles. Where a coalition has hardly more "
         "images than there are features, a part of a Fréchet distance's remains.",
+        *(_FLAG_LIMITS if results.flags else ()),
         "Fidelity was not measured: how far the values agree with retrained models is unknown.",
         "This record is not signed: its digests find damage, not forgery.",
     )

@@ -17,7 +17,15 @@ from surrogateshap.errors import VerificationError
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.results import UNCORRECTED, GameResult, Payout, Results
-from surrogateshap.record.statement import Predicate, Statement, checksum, inputs_of, statement_bytes, summaries_of
+from surrogateshap.record.statement import (
+    Predicate,
+    Statement,
+    checksum,
+    flag_summaries_of,
+    inputs_of,
+    statement_bytes,
+    summaries_of,
+)
 from surrogateshap.text import harmless
 
 _MAX_BYTES = 64 * 2**20
@@ -121,7 +129,7 @@ def _check_plan(contents: dict[str, bytes], predicate: Predicate) -> Check:
 def _check_results(contents: dict[str, bytes], predicate: Predicate) -> Iterator[Check]:
     try:
         results = _model(Results, _parsed(contents, "results.json"))
-        summaries = summaries_of(results)
+        summaries, flags = summaries_of(results), flag_summaries_of(results)
     except (_UnreadableError, ValidationError) as error:
         yield Check(name="results", holds=False, detail=harmless(str(error)))
         return
@@ -134,6 +142,7 @@ def _check_results(contents: dict[str, bytes], predicate: Predicate) -> Iterator
             "name": results.name == predicate.name,
             "fidelity": results.fidelity == predicate.fidelity,
             "games": summaries == predicate.games,
+            "flags": flags == predicate.flags,
         },
     )
     for game in results.games:

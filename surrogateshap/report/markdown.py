@@ -2,9 +2,9 @@
 
 import re
 
-from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Payout, Results
+from surrogateshap.record.results import ContributorFlags, ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label
-from surrogateshap.report.words import MOST_PAIRS, basis, ending, notes, paid
+from surrogateshap.report.words import MOST_PAIRS, basis, by_grouping, ending, notes, paid, remarks, title
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent, plural
 
@@ -19,6 +19,8 @@ def to_markdown(results: Results) -> str:
         lines += [*_game(game), ""]
     for one in results.stopped:
         lines += [_escape(ending(one)), ""]
+    for grouping, flags in by_grouping(results.flags):
+        lines += [f"## {_escape(title(grouping))}", "", *_flags(flags), ""]
     return "\n".join([*lines, f"Fidelity (agreement with retrained models): {results.fidelity}.", ""])
 
 
@@ -79,6 +81,16 @@ def _row(one: ContributorResult, spec: str, top: bool) -> str:
         percent(one.share),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _flags(flags: tuple[ContributorFlags, ...]) -> list[str]:
+    spec = on_one_scale((one.conditional for one in flags), digits=3)
+    lines = ["| Contributor | Images | Loss | Without | Flags |", "|:---|---:|---:|---:|:---|"]
+    for one in flags:
+        without = "–" if one.unconditional is None else format(one.unconditional, spec)
+        cells = (_escape(one.name), f"{one.images:,}", format(one.conditional, spec), without, _escape(remarks(one)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _escape(text: str) -> str:

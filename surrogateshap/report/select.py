@@ -17,6 +17,7 @@ def label(game: GameResult) -> str:
 def select(results: Results, *, game: str | None = None, top: int | None = None) -> Results:
     """The games whose label `grouping / utility / proxy` contains `game`, in any case, each with its `top` first ranks.
 
+    Flags stay where a game of their grouping does.
     Raises UnknownGameError where no game matches.
     """
     games = results.games
@@ -27,7 +28,9 @@ def select(results: Results, *, game: str | None = None, top: int | None = None)
             raise UnknownGameError(f"no game matches “{harmless(game)}”", f"The games are: {there}")
     if top is not None:
         games = tuple(first_ranks(one, top) for one in games)
-    return results.model_copy(update={"games": games})
+    groupings = {one.grouping for one in games}
+    flags = tuple(one for one in results.flags if one.grouping in groupings)
+    return results.model_copy(update={"games": games, "flags": flags})
 
 
 def first_ranks(game: GameResult, top: int | None) -> GameResult:

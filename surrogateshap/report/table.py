@@ -4,14 +4,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Payout, Results
+from surrogateshap.record.results import ContributorFlags, ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label, select
-from surrogateshap.report.words import MOST_PAIRS, basis, ending, notes, paid
+from surrogateshap.report.words import MOST_PAIRS, basis, by_grouping, ending, notes, paid, remarks, title
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent, plural
 
 BAR = 12
 """Columns of the bar that draws value and interval."""
+MOST_FLAGS = 5
+"""Contributors without flags shown beside those that have some, where nobody says how many."""
 
 
 def table(results: Results, *, top: int | None = None, game: str | None = None) -> Group:
@@ -20,8 +22,11 @@ def table(results: Results, *, top: int | None = None, game: str | None = None) 
     Raises UnknownGameError where no game matches `game`.
     """
     parts: list[RenderableType] = [_line(f"{results.name}, run {results.run}", "bold")]
-    for one in select(results, game=game).games:
+    chosen = select(results, game=game)
+    for one in chosen.games:
         parts += [Text(""), game_table(one, top=top)]
+    for grouping, flags in by_grouping(chosen.flags):
+        parts += [Text(""), _line(title(grouping), "bold"), *_flags(flags, top or MOST_FLAGS)]
     parts += [Text(""), *(Text(ending(one)) for one in results.stopped)]
     parts.append(Text(f"Fidelity (agreement with retrained models): {results.fidelity}."))
     return Group(*parts)
@@ -37,8 +42,11 @@ def overview(results: Results) -> Group:
         ends = (game.contributors[0], game.contributors[-1])
         cells = [f"{harmless(one.name, 24)} {format(one.value, spec)}" for one in ends]
         grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in (label(game), *cells)))
-    fidelity = Text(f"Fidelity (agreement with retrained models): {results.fidelity}.")
-    return Group(_line(f"{results.name}, run {results.run}", "bold"), Text(""), grid, Text(""), fidelity)
+    closing = [Text(f"Fidelity (agreement with retrained models): {results.fidelity}.")]
+    for grouping, flags in by_grouping(results.flags):
+        flagged = [one.name for one in flags if one.flags]
+        closing.append(Text(f"Flagged by {harmless(grouping, 64)}: {listed(flagged) if flagged else 'none'}."))
+    return Group(_line(f"{results.name}, run {results.run}", "bold"), Text(""), grid, Text(""), *closing)
 
 
 def game_table(game: GameResult, *, top: int | None = None) -> Group:
@@ -107,6 +115,30 @@ def _interactions(pairs: tuple[Interaction, ...], most: int) -> list[RenderableT
         grid.add_row(*names, Text(format(pair.value, spec)))
     rest = len(pairs) - len(shown)
     return [grid, *([Text(f"{plural(rest, 'weaker pair')} more, not shown")] if rest else [])]
+
+
+def _flags(flags: tuple[ContributorFlags, ...], most: int) -> list[RenderableType]:
+    """Contributors with flags, then `most` others: first those of whom nothing can be said, then by loss."""
+    flagged, others = [one for one in flags if one.flags], [one for one in flags if not one.flags]
+    others.sort(key=lambda one: (not one.note, -one.conditional))
+    shown = [*flagged, *others[:most]]
+    alone = any(one.unconditional is not None for one in flags)
+    spec = on_one_scale((one.conditional for one in shown), digits=3)
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column(Text("Contributor"), min_width=11, max_width=28)
+    for name in ("Images", "Loss", *(["Without"] if alone else [])):
+        grid.add_column(Text(name), no_wrap=True, justify="right")
+    grid.add_column(Text("Flags"), min_width=24)
+    for one in shown:
+        grid.add_row(
+            Text(harmless(one.name), no_wrap=True, overflow="ellipsis"),
+            Text(f"{one.images:,}"),
+            Text(format(one.conditional, spec)),
+            *([Text("" if one.unconditional is None else format(one.unconditional, spec))] if alone else []),
+            Text(remarks(one), style="red" if one.flags else "dim"),
+        )
+    rest = len(flags) - len(shown)
+    return [grid, *([Text(f"{plural(rest, 'contributor')} more without flags, not shown")] if rest else [])]
 
 
 def bar(value: float, low: float, high: float, start: float, end: float, width: int = BAR) -> str:

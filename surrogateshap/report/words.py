@@ -1,6 +1,9 @@
 """What the table and Markdown say alike about a game."""
 
-from surrogateshap.record.results import GameResult, Stopped
+from collections.abc import Sequence
+from itertools import groupby
+
+from surrogateshap.record.results import ContributorFlags, GameResult, Stopped
 from surrogateshap.text import harmless
 from surrogateshap.units import plural, significant
 
@@ -39,3 +42,18 @@ def ending(one: Stopped) -> str:
     why = one.rule or "the budget was spent before a rule held"
     rounds, images = plural(one.rounds, "round"), f"{one.images:,} of at most {plural(one.at_most, 'image')}"
     return f"{harmless(one.proxy)} proxy: {images} in {rounds}; {harmless(why, 500)}."
+
+
+def by_grouping(flags: Sequence[ContributorFlags]) -> list[tuple[str, tuple[ContributorFlags, ...]]]:
+    """Flags with the grouping that they belong to; results hold those of one grouping together."""
+    return [(grouping, tuple(ones)) for grouping, ones in groupby(flags, lambda one: one.grouping)]
+
+
+def title(grouping: str) -> str:
+    """Of a table of flags."""
+    return f"{harmless(grouping, 64)}: denoising loss of own images, with conditions and without"
+
+
+def remarks(one: ContributorFlags) -> str:
+    """What stands out of a contributor, or why nothing can be said; harmless."""
+    return "; ".join(f"! {harmless(flag)}" for flag in one.flags) or harmless(one.note)

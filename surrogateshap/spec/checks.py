@@ -63,6 +63,8 @@ def _images(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
     remedy = "name the column with the images: image = … under `[contributors]`"
     if "image" in spec.proxy.kind:
         yield Fault(("proxy", "kind"), "the image proxy needs the manifest's images", remedy)
+    if spec.flags.denoising_loss:
+        yield Fault(("flags", "denoising_loss"), "denoising losses need the manifest's images", remedy)
     for index, utility in enumerate(spec.utility):
         if isinstance(utility, FrechetUtility | KernelUtility):
             path: KeyPath = ("utility", index, "reference")

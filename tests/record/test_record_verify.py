@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from surrogateshap.errors import VerificationError
 from surrogateshap.record.folder import write_run_folder
-from surrogateshap.record.results import Payout, PayoutShare, Results
+from surrogateshap.record.results import ContributorFlags, Payout, PayoutShare, Results
 from surrogateshap.record.statement import build_statement, checksum, statement_bytes
 from surrogateshap.record.verify import verify
 from tests.record.example import ENVIRONMENT, plan, results
@@ -362,3 +362,23 @@ def test_verifying_is_light(record):
     heavy = ["torch", "polars", "lightgbm", "shap", "numpy", "scipy", "diffusers"]
     said = subprocess.run([sys.executable, "-c", code, str(record), *heavy], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_flags_that_the_results_do_not_hold(tmp_path):
+    flags = tuple(
+        ContributorFlags(grouping="artist", name=name, images=9, conditional=0.5, unconditional=None, flags=words)
+        for name, words in (("ada", ()), ("bob\x1b[31m", ("loss 2.0 times the others'",)))
+    )
+    record = write(tmp_path / "run", results().model_copy(update={"flags": flags}))
+    assert verify(record).holds
+    statement = json.loads(record.read_bytes())
+    assert statement["predicate"]["flags"] == [
+        {"grouping": "artist", "contributors": 2, "images": 18, "flagged": ["bob\x1b[31m"]}
+    ]
+    assert any("no value or rank rests on them" in limit for limit in statement["predicate"]["limits"])
+    statement["predicate"]["flags"][0]["flagged"] = []
+    rewrite(record, statement)
+    assert failures(record) == {"results": "results.json and the record differ in flags"}
+    without = json.loads(write(tmp_path / "other").read_bytes())
+    assert without["predicate"]["flags"] == []
+    assert not any("Flags are signs" in limit for limit in without["predicate"]["limits"])

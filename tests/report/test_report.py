@@ -131,7 +131,7 @@ def test_parquet_keeps_types_where_no_share_is_known(tmp_path: Path) -> None:
 
 def test_markdown_has_as_many_cells_in_every_row() -> None:
     rows = [line for line in to_markdown(hostile_results()).splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in rows} == {8}
+    assert {line.replace("\\|", "").count("|") for line in rows} == {8, 6}
     assert "<" not in to_markdown(hostile_results())
 
 
@@ -155,6 +155,17 @@ def test_the_table_says_how_many_it_leaves_out() -> None:
     assert "1 contributor more, not shown" in text
     assert "quality" not in text
     assert "not shown" not in shown(peaceful_results(), top=4, game="artist")
+
+
+def test_flags_come_first_and_as_many_others_as_asked_for() -> None:
+    text = shown(peaceful_results(), top=1, game="artist")
+    table = text[text.index("artist: denoising loss") :]
+    places = [table.find(name) for name in ("Hokusai", "noise", "Zoë")]
+    assert places == sorted(places)
+    assert "Hilma" not in table
+    assert "1 contributor more without flags, not shown" in table
+    assert "label: denoising loss" not in text
+    assert {one.grouping for one in select(peaceful_results(), game="quality").flags} == {"label"}
 
 
 def test_wide_terminals_show_names_whole() -> None:

@@ -29,7 +29,7 @@ from surrogateshap.plan.model import (
     PoolPlan,
     Stage,
 )
-from surrogateshap.record.results import ContributorResult, GameResult, Results, SurrogateDiagnostics
+from surrogateshap.record.results import ContributorFlags, ContributorResult, GameResult, Results, SurrogateDiagnostics
 
 RUN = "digits-5b1f0c"
 NAMES = (*(f"writer-{number:02d}" for number in range(1, 13)), "corrupted scans", "wrong labels")
@@ -39,6 +39,10 @@ GAMES = tuple(
     for proxy in ("image", "prompt")
 )
 TWINS = (("writer-01", "corrupted scans"), ("writer-02", "wrong labels"))
+FLAGS = (
+    "loss 2.4 times the others': unlike their images, or corrupted?",
+    "loss higher with its conditions than without: wrong ones?",
+)
 WARNING = (
     "The prompt proxy can't tell apart 2 sets of contributors: they have the same conditions in the same proportions."
 )
@@ -191,7 +195,21 @@ def game_result(game: GameInfo, names: Sequence[str] = NAMES) -> GameResult:
 def make_results(names: Sequence[str] = NAMES) -> Results:
     """The results of the digits run."""
     return Results(
-        run=RUN, plan_id=make_plan().plan_id, name="digits", games=tuple(game_result(game, names) for game in GAMES)
+        run=RUN,
+        plan_id=make_plan().plan_id,
+        name="digits",
+        games=tuple(game_result(game, names) for game in GAMES),
+        flags=tuple(
+            ContributorFlags(
+                grouping="source",
+                name=name,
+                images=68,
+                conditional=0.25,
+                unconditional=0.31,
+                flags=FLAGS if name in (names[0], names[-1]) else (),
+            )
+            for name in names
+        ),
     )
 
 

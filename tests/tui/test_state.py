@@ -1,7 +1,7 @@
 """The reducer: any events in any order, and what must survive them."""
 
 import pytest
-from canned import FIRST_HALF, GAMES, NAMES, RUN, SECOND_HALF, make_plan, make_results, ranking, started
+from canned import FIRST_HALF, FLAGS, GAMES, NAMES, RUN, SECOND_HALF, make_plan, make_results, ranking, started
 from hypothesis import given
 from hypothesis import strategies as st
 from surrogateshap_tui.state import (
@@ -115,6 +115,18 @@ def test_a_whole_run() -> None:
     assert [shown.fraction for shown in state.stages] == [1.0] * 6
     assert all(state.ranking(game).grade is Grade.FINAL for game in GAMES)
     assert with_results(state, make_results()).ranking(GAMES[0]).places[0].rank_high == 3
+
+
+def test_flags_stand_at_their_contributors_in_every_game() -> None:
+    state = with_results(RunState(), make_results())
+    for shown in state.rankings:
+        flagged = {place.name: place.flags for place in shown.places if place.flags}
+        assert flagged == {NAMES[0]: FLAGS, NAMES[-1]: FLAGS}
+    elsewhere = make_results()
+    elsewhere = elsewhere.model_copy(
+        update={"flags": tuple(one.model_copy(update={"grouping": "label"}) for one in elsewhere.flags)}
+    )
+    assert not any(place.flags for shown in with_results(RunState(), elsewhere).rankings for place in shown.places)
 
 
 def test_the_time_left_joins_measured_rates_and_the_plans_estimates() -> None:

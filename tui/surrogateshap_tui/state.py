@@ -1,6 +1,6 @@
 """What the UI knows of a run, and how every event changes it. Pure: no Textual, no clock, no input or output."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal, assert_never
@@ -81,6 +81,8 @@ class Place:
     rows: int | None = None
     share: float | None = None
     in_top: float | None = None
+    flags: tuple[str, ...] = ()
+    """What stands out of the contributor's own images, in words."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ def with_results(state: RunState, results: Results) -> RunState:
         state, name=results.name, status="finished", games=games, error="", remedy="", stopped=results.stopped
     )
     for game in results.games:
-        state = _with_ranking(state, _settled(game))
+        flags = {one.name: one.flags for one in results.flags if one.grouping == game.grouping}
+        state = _with_ranking(state, _settled(game, flags))
     return state
 
 
@@ -274,7 +277,7 @@ def _game_of(game: GameResult) -> GameInfo:
     return GameInfo(grouping=game.grouping, utility=game.utility, proxy=game.proxy)
 
 
-def _settled(game: GameResult) -> Ranking:
+def _settled(game: GameResult, flags: Mapping[str, tuple[str, ...]]) -> Ranking:
     places = (
         Place(
             row.rank,
@@ -287,6 +290,7 @@ def _settled(game: GameResult) -> Ranking:
             row.rows,
             row.share,
             row.in_top,
+            flags.get(row.name, ()),
         )
         for row in game.contributors
     )

@@ -10,7 +10,8 @@ import torch
 
 from surrogateshap.errors import RunError
 from surrogateshap.execute.loading import not_loaded, refuse_partial
-from surrogateshap.execute.models import Request
+from surrogateshap.execute.models import DenoisingLosses, Request
+from surrogateshap.execute.models.noise import TrainingNoise
 from surrogateshap.execute.models.schedulers import make_scheduler
 from surrogateshap.plan.cards import ModelCard
 from surrogateshap.spec.model import SamplingSection
@@ -41,6 +42,7 @@ class ClassConditionalModel:
             self._unet: Any = loaded[0]
             refuse_partial(loaded[1])
             self._scheduler = make_scheduler(sampling.scheduler, saved)
+            self._trained = self._scheduler if sampling.scheduler == "model" else make_scheduler("model", saved)
         except Exception as error:  # what a stranger's config can break has no common base
             raise not_loaded("model", folder, error, "Save it with diffusers.") from error
         self._unet.to(device).eval().requires_grad_(False)
@@ -61,8 +63,7 @@ class ClassConditionalModel:
             timesteps = timesteps[skipped * scheduler.order :]  # a scheduler of order 2 visits most steps twice
             if hasattr(scheduler, "set_begin_index"):
                 scheduler.set_begin_index(len(scheduler.timesteps) - len(timesteps))
-            sources = np.stack([request.source for request in requests if request.source is not None])
-            clean = torch.from_numpy(sources).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            clean = self._clean(requests)
             sample = scheduler.add_noise(clean, noise, timesteps[:1].repeat(len(clean)))
         else:
             sample = noise * scheduler.init_noise_sigma
@@ -72,6 +73,35 @@ class ClassConditionalModel:
             sample = self._step(prediction, timestep, sample, generators)
         pixels = ((sample.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return np.asarray(pixels.permute(0, 2, 3, 1).cpu())
+
+    @torch.inference_mode()
+    def denoising_losses(self, requests: Sequence[Request], levels: int) -> DenoisingLosses:
+        """Mean squared error of what the model predicts, per image, with and without its class.
+
+        The mean over `levels` timesteps in the middle of equal strata of the training schedule, all of the same
+        weight: the simple loss (Ho et al. 2020, equation 14) on a fixed grid. Both losses of an image see the same
+        noise, so that their difference says what its class explains (Li et al. 2023, arXiv 2303.16203, section 3.2).
+        The noise comes from the image's own seed and the schedule from the model's own scheduler, not from the one
+        that samples: an image's losses don't depend on batch, sampler or guidance.
+        """
+        noise_levels = TrainingNoise(self._trained, levels)
+        card, device, null = self._card, self._torch_device, self._card.null_class
+        shape = (levels, card.channels, card.height, card.width)
+        drawn = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(one.seed)) for one in requests]
+        noise = torch.stack(drawn, dim=1).to(device)
+        clean, classes = self._clean(requests), self._classes(requests).to(device)
+        losses = torch.zeros((2, len(requests)), dtype=torch.float64)
+        for level in range(levels):
+            noisy, target, timestep = noise_levels.noised(clean, noise[level], level)
+            for row, labels in enumerate([classes] if null is None else [classes, torch.full_like(classes, null)]):
+                error = (self._unet(noisy, timestep, class_labels=labels).sample - target).double().square()
+                losses[row] += error.mean(dim=(1, 2, 3)).cpu() / levels
+        return DenoisingLosses(np.asarray(losses[0]), None if null is None else np.asarray(losses[1]))
+
+    def _clean(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The requests' sources as the model was trained on them: (N, C, H, W), from -1 to 1."""
+        sources = np.stack([request.source for request in requests if request.source is not None])
+        return torch.from_numpy(sources).to(self._torch_device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def _classes(self, requests: Sequence[Request]) -> torch.Tensor:
         null = self._card.null_class

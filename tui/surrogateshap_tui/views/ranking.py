@@ -139,6 +139,7 @@ def draw_place(place: Place, ranking: Ranking, palette: Palette) -> RenderableTy
     twins = [other for names in _sets(ranking) if place.name in names for other in names if other != place.name]
     if twins:
         parts.append(Text("! can't be told apart from ", palette.warning).append(plain(", ".join(twins), 1000)))
+    parts += [Text("! ", palette.warning).append(plain(flag)) for flag in place.flags]
     return Group(*parts)
 
 

@@ -1,0 +1,42 @@
+"""The noise that a model was trained on: how an image is noised, and what the model is to predict from it."""
+
+from typing import Any
+
+import torch
+
+from surrogateshap.errors import RunError
+from surrogateshap.plan.check import PREDICTIONS
+from surrogateshap.text import harmless
+
+_REMEDY = "Set `denoising_loss = false` under [flags]."
+
+
+class TrainingNoise:
+    """A few levels of a model's training schedule, which its saved scheduler knows as ᾱ.
+
+    `levels` timesteps stand in the middle of equal strata of all of them, from little noise to much. Raises RunError
+    where the scheduler has no such schedule, or the model predicts something else than noise, velocity or image.
+    """
+
+    def __init__(self, scheduler: Any, levels: int) -> None:
+        self._predicts = str(scheduler.config.get("prediction_type", "epsilon"))
+        alphas = getattr(scheduler, "alphas_cumprod", None)
+        if not isinstance(alphas, torch.Tensor) or alphas.ndim != 1 or len(alphas) < levels:
+            raise RunError("the model's scheduler has no noise schedule that denoising losses can use", _REMEDY)
+        if self._predicts not in PREDICTIONS:
+            message = f"the model predicts `{harmless(self._predicts, 40)}`, which denoising losses don't know"
+            raise RunError(message, _REMEDY)
+        self._timesteps = [(2 * level + 1) * len(alphas) // (2 * levels) for level in range(levels)]
+        self._alphas = [float(alphas[timestep]) for timestep in self._timesteps]
+
+    def noised(
+        self, clean: torch.Tensor, noise: torch.Tensor, level: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Noised images, what the model is to predict from them, both (N, C, H, W), and the timestep.
+
+        x = √ᾱ·x₀ + √(1−ᾱ)·ε (Ho et al. 2020, equation 4); v = √ᾱ·ε − √(1−ᾱ)·x₀ (Salimans & Ho 2022, section 2.4).
+        """
+        kept, added = self._alphas[level] ** 0.5, (1 - self._alphas[level]) ** 0.5
+        targets = {"epsilon": noise, "sample": clean, "v_prediction": kept * noise - added * clean}
+        timestep = torch.tensor(self._timesteps[level], device=clean.device)
+        return kept * clean + added * noise, targets[self._predicts], timestep
