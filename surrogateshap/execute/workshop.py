@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,16 +51,14 @@ class Workshop:
     @cached_property
     def model(self) -> Model:
         """The frozen model."""
+        return self.load_model(self._compiled.checked.model_path)
+
+    def load_model(self, folder: Path) -> Model:
+        """A model of the frozen one's shape, sampled as the spec asks."""
         from surrogateshap.execute.models.class_conditional import ClassConditionalModel
 
-        spec = self._compiled.spec
-        return ClassConditionalModel(
-            self._compiled.checked.model_path,
-            self._compiled.checked.card,
-            spec.sampling,
-            spec.proxy.strength,
-            self.device,
-        )
+        spec, card = self._compiled.spec, self._compiled.checked.card
+        return ClassConditionalModel(folder, card, spec.sampling, spec.proxy.strength, self.device)
 
     def prepare(self, encoder: EncoderInput) -> None:
         """Loads an encoder, once."""
@@ -68,10 +67,11 @@ class Workshop:
 
             self._encoders[encoder.name] = Classifier(encoder.path, self.device)
 
-    def make(self, items: Sequence[Item]) -> tuple[np.ndarray, dict[str, Any]]:
-        """Images (N, H, W, C) uint8, and where they were made."""
+    def make(self, items: Sequence[Item], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Images (N, H, W, C) uint8 of the frozen or of another model, and where they were made."""
         import torch
 
+        model = model or self.model
         card, manifest = self._compiled.checked.card, self._compiled.checked.manifest
         rows = np.array(sorted({item.row for item in items if item.row >= 0}), np.int64)
         sources = {
@@ -83,8 +83,8 @@ class Workshop:
             for item in items
         ]
         with self._memory_of(len(requests)):
-            images = self.model.generate(requests)
-        return images, {"device": self.device_name, "dtype": self.model.dtype, "threads": torch.get_num_threads()}
+            images = model.generate(requests)
+        return images, {"device": self.device_name, "dtype": model.dtype, "threads": torch.get_num_threads()}
 
     @contextmanager
     def _memory_of(self, images: int) -> Iterator[None]:
