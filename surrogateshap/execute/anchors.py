@@ -84,7 +84,8 @@ def train_anchors(
         raise PlanError(message, "Plan them again with `surrogateshap anchors plan`.")
     try:
         with exclusive(folder / _LOCK), threadpool_limits(compiled.spec.execution.threads, user_api="blas"):
-            return _Anchors(compiled, folder.absolute(), plan, options, say, stop).go()
+            _Anchors(compiled, folder.absolute(), plan, options, say, stop).go()
+            return folder / TABLE
     except OSError as error:
         reason = harmless(error.strerror or str(error))
         raise RunError(f"{harmless(str(folder))} can't be read or written: {reason}", "Look at its files.") from None
@@ -102,7 +103,6 @@ class _Anchors:
     ) -> None:
         self._compiled, self._folder, self._plan = compiled, folder, plan
         self._options, self._say, self._stop = options, say, stop
-        self._table = folder / TABLE
         self._workshop = Workshop(compiled)
         self._references: dict[str, Encoded] = {}
         self._command = compiled.spec.fidelity.trainer
@@ -112,7 +112,7 @@ class _Anchors:
         names = {name: position for position, name in enumerate(plan.contributors)}
         self._places = {anchor.id: [names[name] for name in anchor.members] for anchor in plan.anchors}
 
-    def go(self) -> Path:
+    def go(self) -> None:
         values: dict[str, dict[str, float]] = {}
         untrained: list[Anchor] = []
         failed: list[SurrogateShapError] = []
@@ -132,13 +132,12 @@ class _Anchors:
                 self._say(f"{told.message}. {told.remedy}")
                 failed.append(told)
             else:
-                self._table = write_table(self._folder, self._plan, values)
+                write_table(self._folder, self._plan, values)
         if untrained:
             raise self._untrained(untrained)
         if failed:
             what = f"{plural(len(failed), 'coalition')} of {len(self._plan.anchors)} failed"
             raise RunError(f"{what}; the first: {failed[0].message}", failed[0].remedy)
-        return self._table
 
     def _untrained(self, anchors: list[Anchor]) -> SpecError:
         loaded = self._compiled.checked.loaded
