@@ -1,4 +1,4 @@
-"""A folder of anchors: which coalitions to retrain, the rows of each, what was trained, and the table of their values."""
+"""A folder of anchors: which coalitions to retrain, the rows of each, what was trained, and the table of values."""
 
 import io
 from collections.abc import Mapping, Sequence
