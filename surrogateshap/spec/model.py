@@ -301,7 +301,6 @@ class FidelitySection(Section):
     """How the anchors' models were made. `fine_tuned`: briefly, from the frozen model; their level is biased."""
     trainer: tuple[Text, ...] | None = Field(
         default=None,
-        min_length=1,
         max_length=64,
         examples=[["{python}", "train.py", "{rows}", "{out}"]],
         json_schema_extra=EXECUTION,
