@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from scipy.ndimage import gaussian_filter
 
+TABLES = Path(__file__).with_name("retrained")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "digits"
 sys.path.insert(0, str(EXAMPLE))
 
@@ -26,6 +27,15 @@ BAD = {
     "harms": {"blurred": "blurred-twin", "half-mislabelled": "half-mislabelled-twin", "repeated": "repeated-twin"},
 }
 """Contributors that harm, and the clean ones with the same label counts."""
+UTILITIES = {
+    "quality": 'kind = "frechet"\nreference = "example:digits/reference.parquet"',
+    "recognisable": 'kind = "score"\nscore = "condition"',
+    "confident-tail": 'kind = "score"\nstatistic = { quantile = 0.1 }',
+    "variety": 'kind = "inception"',
+    "diversity": 'kind = "pairwise"',
+    "threes": 'kind = "rate"\nclass = 3',
+}
+"""As in specs/digits.toml."""
 BLUR, REPEATS = 1.2, 10
 PAIRS = {"anchor": 40, "half": 15, "kernel": 10}
 """Pairs of coalitions: half-size ones to learn from; half-size and Shapley-kernel-size ones to test on."""
@@ -36,7 +46,7 @@ class Coalitions:
     """Coalitions (M, n), what each is for, and nothing twice."""
 
     masks: Bools
-    kinds: tuple[str, ...]
+    uses: tuple[str, ...]
 
 
 def make_design(name: str) -> pl.DataFrame:
@@ -93,13 +103,13 @@ def coalitions(n: int) -> Coalitions:
     rng = np.random.default_rng(2)
     seen: set[bytes] = set()
     masks: list[Bools] = []
-    kinds: list[str] = []
+    uses: list[str] = []
     kernel = draw_pairs(n, 1_000, 3)[::2]
-    for kind in ("half", "kernel", "anchor"):
-        left = PAIRS[kind]
+    for use in ("half", "kernel", "anchor"):
+        left = PAIRS[use]
         at = 0
         while left:
-            if kind == "kernel":
+            if use == "kernel":
                 mask = kernel[at]
                 at += 1
             else:
@@ -108,6 +118,6 @@ def coalitions(n: int) -> Coalitions:
                 continue
             seen |= {mask.tobytes(), (~mask).tobytes()}
             masks += [mask, ~mask]
-            kinds += [kind, kind]
+            uses += [use, use]
             left -= 1
-    return Coalitions(np.array(masks), tuple(kinds))
+    return Coalitions(np.array(masks), tuple(uses))

@@ -64,16 +64,17 @@ class World:
 
     def images(self, cells: Ints, rng: np.random.Generator) -> Encoded:
         """One image for each entry of `cells`."""
-        noise = rng.normal(size=(len(cells), DIMENSIONS))
+        noise = rng.normal(size=(len(cells), self.means.shape[1]))
         features = self.means[cells] + np.einsum("nij,nj->ni", self.factors[cells], noise)
         # Two classes, of which the first has the score: a hundredth is fine enough for its quantiles.
         logit = self.scores[cells] + 0.6 * rng.normal(size=len(cells))
         score = np.round(1 / (1 + np.exp(-logit)), 2)
         return Encoded(features, np.column_stack([score, 1 - score]), np.zeros(len(cells), dtype=np.int64), ("a", "b"))
 
-    def pool(self, each: int, rng: np.random.Generator) -> tuple[Encoded, Membership]:
-        """A pool with `each` images of every condition, and of none."""
-        cells = np.repeat(np.arange(CONDITIONS + 1), each)
+    def pool(self, each: int, rng: np.random.Generator, without: int | None = None) -> tuple[Encoded, Membership]:
+        """A pool with `each` images of every condition, and of none; or `without` of none."""
+        counts = [each] * CONDITIONS + [each if without is None else without]
+        cells = np.repeat(np.arange(CONDITIONS + 1), counts)
         names = tuple(map(str, range(self.n)))
         return self.images(cells, rng), Membership(names, self.rows, sp.csr_array(self.shares), cells, CONDITIONS)
 
@@ -85,29 +86,31 @@ class World:
         return self.images(np.concatenate(cells), rng), np.repeat(np.arange(len(masks)), each)
 
 
-def make_world(n: int, seed: int) -> World:
+def make_world(n: int, seed: int, dimensions: int = DIMENSIONS) -> World:
     """Dirichlet shares (concentration 0.3), log-normal row counts (sd of log 0.8, at least 5)."""
     rng = np.random.default_rng([n, seed])
-    means = rng.normal(size=(CONDITIONS + 1, DIMENSIONS))
-    size = rng.uniform(0.25, 1, size=(CONDITIONS + 1, 1, 1)) / np.sqrt(DIMENSIONS)
-    factors = size * rng.normal(size=(CONDITIONS + 1, DIMENSIONS, DIMENSIONS))
-    means[-1], factors[-1] = 0, 1.2 * np.eye(DIMENSIONS)
+    means = rng.normal(size=(CONDITIONS + 1, dimensions))
+    size = rng.uniform(0.25, 1, size=(CONDITIONS + 1, 1, 1)) / np.sqrt(dimensions)
+    factors = size * rng.normal(size=(CONDITIONS + 1, dimensions, dimensions))
+    means[-1], factors[-1] = 0, 1.2 * np.eye(dimensions)
     scores = 0.7 * rng.normal(size=CONDITIONS + 1)
     shares = np.hstack([rng.dirichlet(np.full(CONDITIONS, 0.3), size=n), np.zeros((n, 1))])
     rows = np.maximum(5, rng.lognormal(4, 0.8, size=n)).astype(np.int64)
-    target = rng.normal(size=(2_000, DIMENSIONS)) * np.linspace(0.7, 1.5, DIMENSIONS)
+    target = rng.normal(size=(2_000, dimensions)) * np.linspace(0.7, 1.5, dimensions)
     reference = Encoded(target, np.full((2_000, 2), 0.5), np.zeros(2_000, dtype=np.int64), ("a", "b"))
     return World(rows, shares, means, factors, scores, reference)
 
 
 def make(name: str, images: Encoded, world: World) -> Utility:
-    """One of UTILITIES on some images."""
+    """One of UTILITIES, `kernel` or `inception` on some images."""
     score: dict[str, Any] = {"kind": "score", "score": {"class": 0}}
     section: dict[str, Any] = {
         "mean": score,
         "quantile": {**score, "statistic": {"quantile": 0.9}},
         "frechet": {"kind": "frechet"},
         "pairwise": {"kind": "pairwise"},
+        "kernel": {"kind": "kernel"},
+        "inception": {"kind": "inception"},
     }[name]
     return make_utility(SECTION.validate_python({"name": name, **section}), images, world.reference)
 

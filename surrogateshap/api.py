@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.results import EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
-    from surrogateshap.spec.model import Spec
+    from surrogateshap.spec.model import PayoutSection, Spec
     from surrogateshap.store import RunRow, Store
 
 # Everything else is imported where it is used: a command that doesn't need a part must not wait for it.
@@ -137,6 +137,7 @@ def estimate_shapley(
     estimator: "EstimatorName" = "surrogate",
     level: float = 0.9,
     interactions: bool = False,
+    payout: "PayoutSection | float | None" = None,
     seed: int = 0,
 ) -> "GameResult":
     """Contributors' values from coalitions and their values, whoever measured them.
@@ -145,7 +146,8 @@ def estimate_shapley(
     `value`; or coalitions (M, n) as an array, with `values` (M,) and perhaps `names`. `empty` and `full` are v(∅) and
     v(N), None where rows of the table hold them. `rows` are the contributors' training rows (by name, in order, or the
     path of a table with columns `name` and `rows`): surrogates of mixture games are better with them. Intervals of
-    coverage `level` cover the choice of coalitions and noise in their values. Raises SpecError with what is wrong.
+    coverage `level` cover the choice of coalitions and noise in their values. `payout`, an amount or a section as in
+    specs, adds shares for payment. Raises SpecError with what is wrong.
     """
     from surrogateshap.tables import CoalitionTable, estimate_table, from_arrays, from_frame, read_frame, read_rows
     from surrogateshap.tables.read import wrong
@@ -160,7 +162,19 @@ def estimate_shapley(
     else:
         frame = read_frame(Path(table)) if isinstance(table, Path | str) else cast("DataFrame", table)
         made = from_frame(frame, value, empty, full, held, file)
-    return estimate_table(made, estimator, level, interactions, seed)
+    return estimate_table(made, estimator, level, interactions, seed, _payout(payout, file))
+
+
+def _payout(asked: "PayoutSection | float | None", file: str) -> "PayoutSection | None":
+    """Raises SpecError for an amount that can't be shared out."""
+    from surrogateshap.spec.model import PayoutSection
+    from surrogateshap.tables.read import wrong
+
+    if asked is None or isinstance(asked, PayoutSection):
+        return asked
+    if not 0.01 <= asked <= 1e12 or round(asked, 2) != asked:
+        raise wrong(file, f"{asked} can't be shared out: from 0.01 to 1e12, with two decimals at most", key="payout")
+    return PayoutSection(amount=float(asked))
 
 
 def plan_anchors(

@@ -70,10 +70,10 @@ def game(contributors: tuple[ContributorResult, ...], **more: Any) -> GameResult
 
 def peaceful_results() -> Results:
     artists = (
-        contributor("Hilma af Klint", 1, 1.25, 0.25, rank_low=1, rank_high=1),
-        contributor("Katsushika Hokusai", 2, 0.75, 0.5),
-        contributor("Zoë", 3, 0.0625, 0.125),
-        contributor("noise", 4, -0.0625, 0.125, rank_high=4),
+        contributor("Hilma af Klint", 1, 1.25, 0.25, rank_low=1, rank_high=1, in_top=1.0),
+        contributor("Katsushika Hokusai", 2, 0.75, 0.5, in_top=0.96875),
+        contributor("Zoë", 3, 0.0625, 0.125, in_top=0.03125),
+        contributor("noise", 4, -0.0625, 0.125, rank_high=4, in_top=0.0),
     )
     labels = (
         contributor("even", 1, 120.5, 10.0, share=None, rank_low=1, rank_high=2),
@@ -84,7 +84,7 @@ def peaceful_results() -> Results:
         plan_id="0a1b2c3d4e5f" + "0" * 52,
         name="artists",
         games=(
-            game(artists, indistinguishable=(("Zoë", "noise"),)),
+            game(artists, indistinguishable=(("Zoë", "noise"),), top=2),
             game(
                 labels,
                 grouping="label",

@@ -88,6 +88,8 @@ def test_rankings_are_in_order_and_inside_their_intervals(finished: Finished) ->
             assert row.rank_low <= row.rank <= row.rank_high
             assert row.sd_coalitions == 0
         assert result.contributors[0].rank == 1
+        assert result.top == min(5, len(result.contributors))
+        assert sum(row.in_top for row in result.contributors) == pytest.approx(result.top)
     assert any(row.sd_images > 0 for result in finished[1].games for row in result.contributors)
 
 
@@ -288,7 +290,7 @@ def test_many_contributors_take_the_surrogate_and_stay_efficient(tiny: Project) 
         assert result.surrogate.trees == 10
         assert sums_up(result)
         assert all(row.sd_coalitions > 0 for row in result.contributors)
-    assert table(tiny, results).height == 80
+    assert table(tiny, results).height == 82
     assert tiny.apply(changes | {"execution": {"batch_size": 16}}) == results
 
 
@@ -312,9 +314,9 @@ def test_fresh_images_for_every_coalition(tiny: Project) -> None:
         for proxy in ("prompt", "image")
     }
     frame = table(tiny, results, "coalitions-owner-image-owner")
-    assert frame.height == 20
+    assert frame.height == 22
     masks = frame.select(list(MIXES)).to_numpy()
-    assert (masks[0::2] != masks[1::2]).all()
+    assert (masks[0::2] != masks[1::2]).all()  # ∅ and N are a pair too
     assert tiny.apply(changes) == results
     grown = tiny.plan(changes | {"budget": {"images_per_coalition": 12, "coalitions": 40}})
     states = {stage.id: stage.state for stage in grown.stages}
@@ -346,15 +348,21 @@ def test_every_utility_of_a_spec_runs(tiny: Project) -> None:
         {"name": "d", "kind": "pairwise"},
         {"name": "e", "kind": "pairwise", "metric": "cosine"},
         {"name": "f", "kind": "frechet", "reference": "other.parquet"},
+        {"name": "g", "kind": "kernel", "reference": "other.parquet"},
     ]
     rows().head(20).write_parquet(tiny.folder / "other.parquet")
-    results = tiny.apply({"utility": utilities, "contributors": ONE, "proxy.kind": "image"})
-    assert [result.utility for result in results.games] == list("abcdef")
+    results = tiny.apply({"utility": utilities, "contributors": ONE, "proxy.kind": "image", "intervals.top": 2})
+    assert [result.utility for result in results.games] == list("abcdefg")
     assert all(sums_up(result) for result in results.games)
     assert all(
         np.isfinite([row.value, row.low, row.high]).all() for result in results.games for row in result.contributors
     )
-    assert len({result.v_full for result in results.games}) == 6
+    assert len({result.v_full for result in results.games}) == 7
+    for result in results.games:
+        probable = [row.in_top or 0.0 for row in result.contributors]
+        assert result.top == 2
+        assert sum(probable) == pytest.approx(2)
+        assert probable[0] > probable[-1]
 
 
 def test_schema_and_template(tmp_path: Path) -> None:

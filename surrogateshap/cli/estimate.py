@@ -26,6 +26,7 @@ ESTIMATORS = ("surrogate", "exact", "kernel", "permutation", "leave_one_out", "s
 @click.option("--estimator", type=click.Choice(ESTIMATORS), default="surrogate", show_default=True)
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True)
 @click.option("--interactions", is_flag=True, help="Pairwise Shapley interactions too.")
+@click.option("--payout", metavar="AMOUNT", type=float, help="Share this amount out, in proportion to the values.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--top", metavar="K", type=click.IntRange(min=1), help="Only the K highest contributors.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
@@ -37,13 +38,12 @@ def command(table: Path, rows: Path | None, top: int | None, as_json: bool, out:
     column of values. V0 and V1 may be left out where rows of the table hold ∅ and N.
     """
     from surrogateshap import api
-    from surrogateshap.report import game_table, json_text
+    from surrogateshap.report import first_ranks, game_table, json_text
 
     game = api.estimate_shapley(table, rows=rows, **options)
     try:
         if as_json:
-            chosen = game.model_copy(update={"contributors": game.contributors[:top]})
-            text = json_text(chosen) + "\n"
+            text = json_text(first_ranks(game, top)) + "\n"
             if out is None:
                 click.echo(text, nl=False)
             else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -10,12 +11,13 @@ from surrogateshap.estimate.coalitions import ValueFunction, coalition_values
 from surrogateshap.estimate.exact import fit_exact
 from surrogateshap.estimate.fit import CoalitionsError, Fit, TreeSettings
 from surrogateshap.estimate.kernel import fit_kernel
-from surrogateshap.estimate.leave_one_out import all_but_one, fit_leave_one_out
+from surrogateshap.estimate.leave_one_out import fit_leave_one_out
 from surrogateshap.estimate.paper import fit_paper
-from surrogateshap.estimate.permutation import draw_orderings, fit_permutation
+from surrogateshap.estimate.permutation import fit_permutation
 from surrogateshap.estimate.surrogate import fit_surrogate
-from surrogateshap.games.coalitions import MOST_EXACT, all_masks, draw_pairs
+from surrogateshap.games.coalitions import MOST_EXACT, draw_coalitions
 from surrogateshap.games.encoded import Bools, Floats, Ints
+from surrogateshap.spec.model import EstimatorName
 
 
 @dataclass(frozen=True)
@@ -81,24 +83,16 @@ def _exact(sample: Sample, options: Options) -> Fit:
     return fit_exact(every, n, interactions=options.interactions)
 
 
+_FITS: dict[EstimatorName, Callable[[Sample, Options], Fit]] = {
+    "surrogate": _surrogate,
+    "exact": _exact,
+    "kernel": lambda s, o: fit_kernel(s.masks, s.values, s.v_empty, s.v_full),
+    "permutation": lambda s, o: fit_permutation(s.masks, s.values, s.v_empty, s.v_full),
+    "leave_one_out": lambda s, o: fit_leave_one_out(s.masks, s.values, s.v_empty, s.v_full),
+    "surrogateshap_paper": lambda s, o: fit_paper(s.masks, s.values, s.v_empty, s.v_full, o.seed),
+}
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
-    {
-        "surrogate": Estimator(lambda n, coalitions, seed: draw_pairs(n, coalitions // 2, seed), _surrogate),
-        "exact": Estimator(lambda n, coalitions, seed: all_masks(n)[1:-1], _exact),
-        "kernel": Estimator(
-            lambda n, coalitions, seed: draw_pairs(n, coalitions // 2, seed),
-            lambda s, o: fit_kernel(s.masks, s.values, s.v_empty, s.v_full),
-        ),
-        "permutation": Estimator(draw_orderings, lambda s, o: fit_permutation(s.masks, s.values, s.v_empty, s.v_full)),
-        "leave_one_out": Estimator(
-            lambda n, coalitions, seed: all_but_one(n),
-            lambda s, o: fit_leave_one_out(s.masks, s.values, s.v_empty, s.v_full),
-        ),
-        "surrogateshap_paper": Estimator(
-            lambda n, coalitions, seed: draw_pairs(n, coalitions // 2, seed),
-            lambda s, o: fit_paper(s.masks, s.values, s.v_empty, s.v_full, o.seed),
-        ),
-    }
+    {name: Estimator(partial(draw_coalitions, name), fit) for name, fit in _FITS.items()}
 )
 """Every estimator there is."""
 
@@ -116,7 +110,7 @@ def estimate_game(
     `coalitions` is at most about how many; `exact` takes all, `leave_one_out` n. Raises KeyError for another name.
     """
     estimator, chosen = ESTIMATORS[name], options or Options()
-    masks = estimator.draw(n, coalitions, chosen.seed) if n > 1 else np.zeros((0, 1), dtype=np.bool_)
+    masks = estimator.draw(n, coalitions, chosen.seed)
     ends = game(np.array([[False] * n, [True] * n]))
     values = game(masks) if len(masks) else np.zeros(0)
     return estimator.fit(Sample(masks, values, float(ends[0]), float(ends[1]), rows), chosen)

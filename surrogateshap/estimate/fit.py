@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from surrogateshap.games.encoded import Floats
+from surrogateshap.spec.model import EstimatorName
 
 
 class CoalitionsError(ValueError):
@@ -39,7 +40,7 @@ class Fit:
     cv_r2: float | None
     """R² on held-out coalitions; None where all were evaluated, all values are equal, or there are too few."""
     coalitions: int
-    estimator: str
+    estimator: EstimatorName
     """Its name in `ESTIMATORS`; `exact` where the coalitions given to `surrogate` were all there are."""
     interactions: Floats | None = None
     """Pairwise Shapley interaction indices (n, n), zeros on the diagonal; None where nobody asked for them."""

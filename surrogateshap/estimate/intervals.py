@@ -25,6 +25,8 @@ class Intervals:
     """Standard error that comes from sampling coalitions; 0 where all were evaluated."""
     rank_low: Ints
     rank_high: Ints
+    in_top: Floats | None
+    """Probability of being among the k highest; None where no k was given. They add up to k."""
 
 
 def ranks(values: Floats) -> Ints:
@@ -40,11 +42,23 @@ def ranks(values: Floats) -> Ints:
     return np.asarray(found.reshape(values.shape) + 1, dtype=np.int64)
 
 
-def intervals(values: Floats, image_draws: Floats, coalition_draws: Floats | None, level: float) -> Intervals:
+def top_probabilities(drawn: Ints, k: int) -> Floats:
+    """(n,): how often each one's rank is among the first k, given drawn ranks (R, n) whose ties share the smallest.
+
+    Those that tie for the last places share them equally, so that the probabilities add up to min(k, n).
+    """
+    n = drawn.shape[1]
+    tied = np.stack([np.bincount(row, minlength=n + 1)[row] for row in drawn])
+    return np.asarray(np.clip((k + 1 - drawn) / tied, 0, 1).mean(axis=0))
+
+
+def intervals(
+    values: Floats, image_draws: Floats, coalition_draws: Floats | None, level: float, top: int | None = None
+) -> Intervals:
     """Intervals of coverage `level` for values (n,), from draws (R, n) and (Q, n), whose means don't matter.
 
-    Values: normal, from the two sources' variances added up. Ranks: quantiles over values plus an image and a
-    coalition deviation paired at random; they always hold the rank itself.
+    Values: normal, from the two sources' variances added up. Ranks, and who is among the `top` highest: over values
+    plus an image and a coalition deviation paired at random; rank intervals always hold the rank itself.
     """
     images = image_draws - image_draws.mean(axis=0)
     sd_images = image_draws.std(axis=0, ddof=1)
@@ -68,4 +82,5 @@ def intervals(values: Floats, image_draws: Floats, coalition_draws: Floats | Non
         sd_coalitions=sd_coalitions,
         rank_low=np.minimum(rank_low, rank),
         rank_high=np.maximum(rank_high, rank),
+        in_top=None if top is None else top_probabilities(drawn, top),
     )

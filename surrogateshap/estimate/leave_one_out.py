@@ -3,12 +3,9 @@
 import numpy as np
 
 from surrogateshap.estimate.fit import CoalitionsError, Fit
+from surrogateshap.estimate.resampling import ResampledGame
+from surrogateshap.games.coalitions import all_but_one
 from surrogateshap.games.encoded import Bools, Floats
-
-
-def all_but_one(n: int) -> Bools:
-    """(n, n): row i is N without i."""
-    return np.asarray(~np.eye(n, dtype=np.bool_))
 
 
 def fit_leave_one_out(masks: Bools, values: Floats, v_empty: float, v_full: float) -> Fit:
@@ -34,3 +31,14 @@ def fit_leave_one_out(masks: Bools, values: Floats, v_empty: float, v_full: floa
     losses = v_full - np.bincount(absent, weights=values[used], minlength=n) / times
     gap = v_full - v_empty - float(losses.sum())
     return Fit(losses, gap, None, int(used.sum()), "leave_one_out")
+
+
+def loss_draws(game: ResampledGame, resamples: int, seed: int) -> Floats:
+    """Deviations (R, n) of v(N) − v(N∖i) when the pool's images are resampled; `image_draws` has Shapley values'."""
+    masks = np.vstack([all_but_one(game.n), np.ones((1, game.n), dtype=np.bool_)])
+
+    def losses(values: Floats) -> Floats:
+        return np.asarray(values[-1] - values[:-1])
+
+    before, rng = losses(game(masks)), np.random.default_rng(seed)
+    return np.array([losses(game.resampled(game.resample(rng))(masks)) - before for _ in range(resamples)])

@@ -6,21 +6,6 @@ from surrogateshap.estimate.fit import CoalitionsError, Fit
 from surrogateshap.games.encoded import Bools, Floats
 
 
-def draw_orderings(n: int, coalitions: int, seed: int) -> Bools:
-    """Coalitions (M, n), ∅ and N left out, that uniform orderings pass through, each followed by its reverse's.
-
-    An ordering takes n − 1 rows, one contributor more in each; M is the largest even number of orderings in
-    `coalitions`, and at least one pair. Antithetic sampling as in Mitchell et al. 2022 (JMLR 23(43)), section 4.1. A
-    seeded prefix. Raises ValueError for n < 2.
-    """
-    if n < 2:
-        raise ValueError("orderings of coalitions that are neither empty nor full need two contributors")
-    pairs = max(1, coalitions // (2 * (n - 1)))
-    place = np.random.default_rng(seed).random((pairs, n)).argsort(axis=1).argsort(axis=1)
-    both = np.stack([place, n - 1 - place], axis=1).reshape(-1, 1, n)
-    return np.asarray((both < np.arange(1, n)[:, None]).reshape(-1, n))
-
-
 def marginal_gains(masks: Bools, values: Floats, v_empty: float, v_full: float) -> Floats:
     """Each contributor's gain in each ordering, (orderings, n), from rows as `draw_orderings` makes them.
 

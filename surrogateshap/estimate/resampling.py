@@ -25,6 +25,8 @@ class ResampledGame(Protocol):
     v_full: float
     rows: Ints
     """(n,): the contributors' training rows."""
+    step: float
+    """How far from the pool's own weights resamples go, as a share of the bootstrap's way."""
 
     @property
     def masks(self) -> Bools | None:
@@ -36,11 +38,11 @@ class ResampledGame(Protocol):
         ...
 
     def resample(self, rng: np.random.Generator) -> Floats:
-        """Bootstrap counts (N,) of the images."""
+        """Bootstrap weights (N,) of the images."""
         ...
 
     def resampled(self, image_weights: Floats) -> Self:
-        """The same game with the images weighted by (N,)."""
+        """The same game with the images weighted by (N,), and no finite pool's bias taken off."""
         ...
 
 
@@ -51,7 +53,8 @@ def image_draws(game: ResampledGame, resamples: int, seed: int, pairs: int = 64)
     taken on all coalitions where these are at most 2 · `pairs`, else on at least that many drawn ones, and regressed on
     shares and membership, whose Shapley values are known: a mean's difference game lies in their span, others' nearly.
     What the regression misses adds a little to the deviations and takes nothing away. A game with coalitions of its
-    own is evaluated on these.
+    own is evaluated on these. Where the game's `step` is below 1, resamples stay that near to the pool's own weights
+    and deviations are scaled up: the infinitesimal jackknife (Efron 1982, section 6), drawn at random.
     """
     if game.masks is None:
         design = all_masks(game.n) if 2**game.n <= 2 * pairs else draw_pairs(game.n, max(pairs, 3 * game.n), seed)
@@ -59,9 +62,11 @@ def image_draws(game: ResampledGame, resamples: int, seed: int, pairs: int = 64)
         design = game.masks
     inner = design[design.any(axis=1) & ~design.all(axis=1)]
     with_ends = np.vstack([np.zeros((1, game.n)), inner, np.ones((1, game.n))]).astype(np.bool_)
-    before = game(with_ends)
     rng = np.random.default_rng(seed)
-    differences = np.array([game.resampled(game.resample(rng))(with_ends) - before for _ in range(resamples)])
+    even = np.ones_like(game.resample(np.random.default_rng(seed)))
+    before = game.resampled(even)(with_ends)
+    moved = (game.resampled(even + game.step * (game.resample(rng) - even)) for _ in range(resamples))
+    differences = np.array([resampled(with_ends) - before for resampled in moved]) / game.step
     if coalition_values(inner, before[1:-1], before[0], before[-1]) is not None:
         every = [coalition_values(inner, row[1:-1], row[0], row[-1]) for row in differences]
         return exact_shapley(np.array(every), game.n)

@@ -5,24 +5,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from surrogateshap.estimate import (
+    ESTIMATORS,
+    Options,
+    Sample,
     TreeSettings,
-    coalition_draws,
-    fit_exact,
-    fit_surrogate,
     image_draws,
     intervals,
     kernel_shapley,
 )
 from surrogateshap.estimate import ranks as ranks_of
+from surrogateshap.estimate.bootstrap import sample_draws
+from surrogateshap.estimate.leave_one_out import loss_draws
 from surrogateshap.events import RankedContributor
 from surrogateshap.execute.evaluate import Game, not_finite
-from surrogateshap.games.coalitions import all_masks, draw_pairs
+from surrogateshap.games.coalitions import draw_pairs
 from surrogateshap.plan.compile import GameDesign
+from surrogateshap.record.caveats import strongest_pairs, warnings_of
+from surrogateshap.record.payment import with_payout
 from surrogateshap.record.ranking import ranked_contributors
 from surrogateshap.record.results import GameResult, SurrogateDiagnostics
 from surrogateshap.spec.model import Spec
 
 _PROVISIONAL_PAIRS = 128
+MOST_PAIRS = 1_000
+"""Interactions that a run's results keep of each game."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Values:
     """A game's values of the coalitions that its estimator works on."""
 
     masks: np.ndarray
-    """(M, n) bool; all 2^n of them where the estimator is exact."""
+    """(M, n) bool, ∅ and N left out."""
     values: np.ndarray
     """(M,)."""
     v_empty: float
@@ -38,29 +44,24 @@ class Values:
 
 
 def coalitions_of(design: GameDesign, seed: int) -> np.ndarray:
-    """The coalitions that a game is evaluated on: (M, n) bool."""
-    n = len(design.grouping.contributors)
-    if design.estimator == "exact":
-        return all_masks(n)
-    if n == 1:
-        return np.zeros((0, 1), bool)
-    return draw_pairs(n, (design.coalitions - 1) // 2, seed)
+    """The coalitions that a game is evaluated on, ∅ and N left out: (M, n) bool."""
+    return ESTIMATORS[design.estimator].draw(len(design.grouping.contributors), design.coalitions - 1, seed)
 
 
 def evaluate(design: GameDesign, game: Game, seed: int) -> Values:
     """Raises NotFiniteError where a value is not a finite number."""
     masks = coalitions_of(design, seed)
-    values = game(masks) if len(masks) else np.zeros(0)
+    none = np.zeros((1, game.n), bool)
+    # ∅ and N in the same batch: what it is computed with can move a value's last digits.
+    values = game(np.vstack([none, masks, ~none]))
     if not np.isfinite(values).all():
         raise not_finite(design)
-    if design.estimator == "exact":  # the same numbers to the last digit, whose batch they were computed in
-        return Values(masks, values, float(values[0]), float(values[-1]))
-    return Values(masks, values, game.v_empty, game.v_full)
+    return Values(masks, values[1:-1], float(values[0]), float(values[-1]))
 
 
 def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> GameResult:
-    """Shapley values, their intervals and ranks."""
-    section = spec.estimator
+    """Contributors' values, their intervals and ranks, and what was asked for beside them."""
+    section, rows = spec.estimator, design.grouping.rows
     settings = TreeSettings(
         trees=section.trees,
         learning_rate=section.learning_rate,
@@ -68,31 +69,41 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         min_child_samples=section.min_child_samples,
         subsample=section.subsample,
     )
-    ends, rows = (values.v_empty, values.v_full), design.grouping.rows
-    if design.estimator == "exact":
-        fit = fit_exact(values.values, game.n)
-        between = None
-    else:
-        fit = fit_surrogate(values.masks, values.values, *ends, settings, spec.seed, rows)
-        between = coalition_draws(values.masks, values.values, *ends, settings, spec.seed, rows=rows)
-    within = image_draws(game, spec.intervals.resamples, spec.seed)
-    sure = intervals(fit.values, within, between, spec.intervals.level)
+    sample = Sample(values.masks, values.values, values.v_empty, values.v_full, rows)
+    options = Options(settings=settings, seed=spec.seed, interactions=section.interactions)
+    fit = ESTIMATORS[design.estimator].fit(sample, options)
+    between = sample_draws(fit, sample, options, noise=0.0)
+    draw_images = loss_draws if design.estimator == "leave_one_out" else image_draws
+    within = draw_images(game, spec.intervals.resamples, spec.seed)
+    top = min(spec.intervals.top, game.n)
+    sure = intervals(fit.values, within, between, spec.intervals.level, top)
     names, sizes = design.grouping.contributors, [int(size) for size in rows]
-    return GameResult(
+    warnings = warnings_of(fit.estimator, fit.efficiency_gap)
+    pairs = None
+    if fit.interactions is not None:
+        pairs = strongest_pairs(names, fit.interactions, MOST_PAIRS)
+        there = game.n * (game.n - 1) // 2
+        if there > len(pairs):
+            warnings.append(f"Of {there:,} interactions the {len(pairs):,} strongest are kept.")
+    result = GameResult(
         grouping=design.info.grouping,
         utility=design.info.utility,
         proxy=design.info.proxy,
         v_empty=values.v_empty,
         v_full=values.v_full,
         efficiency_gap=fit.efficiency_gap,
-        estimator="exact" if fit.estimator == "exact" else "surrogate",
+        estimator=fit.estimator,
         coalitions=design.coalitions,
         images=len(design.pool.keys),
         level=spec.intervals.level,
         surrogate=None if fit.cv_r2 is None else SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=section.trees),
         indistinguishable=design.indistinguishable,
         contributors=ranked_contributors(names, sizes, fit.values, sure, values.v_full - values.v_empty),
+        top=top,
+        interactions=pairs,
+        warnings=tuple(warnings),
     )
+    return result if spec.payout is None else with_payout(result, spec.payout, spec.seed, names, within, between)
 
 
 def ranked(names: tuple[str, ...], values: np.ndarray) -> tuple[RankedContributor, ...]:

@@ -58,21 +58,45 @@ def without_paths(plan: Plan) -> Plan:
 
 
 def coalition_tables(values: Iterable[tuple[GameDesign, Values]]) -> dict[str, bytes]:
-    """One Parquet file per set of coalitions: a boolean column per contributor, a column of values per game."""
-    tables: dict[str, tuple[np.ndarray, tuple[str, ...], dict[str, np.ndarray]]] = {}
+    """One Parquet file per set of coalitions: a boolean column per contributor, a column of values per game.
+
+    ∅ and N are rows too. Games of a grouping that drew their coalitions alike share a file: fewer are the first rows
+    of more, and cells of coalitions that a game wasn't evaluated on are null.
+    """
+    tables: dict[tuple[str, str], list[tuple[GameDesign, Values]]] = {}
     for design, game in values:
         name = f"coalitions-{design.grouping.name}" + (f"-{design.pool.id}" if design.pool.masks is not None else "")
-        _, _, columns = tables.setdefault(name, (game.masks, design.grouping.contributors, {}))
-        columns[f"value.{design.info.utility}.{design.info.proxy}"] = game.values
-    files = {}
-    for name, (masks, contributors, columns) in tables.items():
-        frame: dict[str, np.ndarray] = {}
-        for position, contributor in enumerate(contributors):
-            column = contributor
-            while column in columns or column in frame:
-                column += "_"
-            frame[column] = masks[:, position]
-        buffer = io.BytesIO()
-        pl.DataFrame(frame | columns).write_parquet(buffer, compression="zstd")
-        files[f"{name}.parquet"] = buffer.getvalue()
-    return files
+        tables.setdefault((name, "all" if design.estimator == "exact" else "drawn"), []).append((design, game))
+    several = {name for name, how in tables if how == "drawn" and (name, "all") in tables}
+    return {
+        f"{name}{f'-{how}' if name in several else ''}.parquet": _table(games) for (name, how), games in tables.items()
+    }
+
+
+def _table(games: list[tuple[GameDesign, Values]]) -> bytes:
+    """Games whose coalitions are the first of each other's: those of all, ∅ first and N last, or ∅, N and those drawn.
+
+    Only a whole enumeration ends in N: rows that more coalitions would push down can't be first of anything.
+    """
+    design, longest = max(games, key=lambda game: len(game[1].masks))
+    none = np.zeros((1, longest.masks.shape[1]), bool)
+    last = design.estimator == "exact"
+    masks = np.vstack([none, longest.masks, ~none] if last else [none, ~none, longest.masks])
+    columns: dict[str, pl.Series] = {}
+    for one, values in games:
+        cells = np.full(len(masks), np.nan)
+        known = [values.v_empty, *values.values, values.v_full] if last else [values.v_empty, values.v_full]
+        cells[: len(known)] = known
+        if not last:
+            cells[2 : 2 + len(values.values)] = values.values
+        column = f"value.{one.info.utility}.{one.info.proxy}"
+        columns[column] = pl.Series(column, cells, nan_to_null=True)
+    frame: dict[str, pl.Series] = {}
+    for position, contributor in enumerate(design.grouping.contributors):
+        column = contributor
+        while column in columns or column in frame:
+            column += "_"
+        frame[column] = pl.Series(column, masks[:, position])
+    buffer = io.BytesIO()
+    pl.DataFrame([*frame.values(), *columns.values()]).write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from surrogateshap.games.encoded import Bools
+from surrogateshap.spec.model import EstimatorName
 
 MOST_EXACT = 24
 """Contributors whose coalitions, all of them, still fit in memory."""
@@ -31,3 +32,57 @@ def draw_pairs(n: int, pairs: int, seed: int) -> Bools:
     place = uniform[:, 1:].argsort(axis=1).argsort(axis=1)
     members = place < drawn[:, None]
     return np.stack([members, ~members], axis=1).reshape(-1, n)
+
+
+def draw_orderings(n: int, coalitions: int, seed: int) -> Bools:
+    """Coalitions (M, n), ∅ and N left out, that uniform orderings pass through, each followed by its reverse's.
+
+    An ordering takes n − 1 rows, one contributor more in each; M is the largest even number of orderings in
+    `coalitions`, and at least one pair. Antithetic sampling as in Mitchell et al. 2022 (JMLR 23(43)), section 4.1. A
+    seeded prefix. Raises ValueError for n < 2.
+    """
+    if n < 2:
+        raise ValueError("orderings of coalitions that are neither empty nor full need two contributors")
+    pairs = max(1, coalitions // (2 * (n - 1)))
+    place = np.random.default_rng(seed).random((pairs, n)).argsort(axis=1).argsort(axis=1)
+    both = np.stack([place, n - 1 - place], axis=1).reshape(-1, 1, n)
+    return np.asarray((both < np.arange(1, n)[:, None]).reshape(-1, n))
+
+
+def all_but_one(n: int) -> Bools:
+    """(n, n): row i is N without i."""
+    return np.asarray(~np.eye(n, dtype=np.bool_))
+
+
+def draw_coalitions(estimator: EstimatorName, n: int, coalitions: int, seed: int) -> Bools:
+    """The coalitions (M, n), ∅ and N left out, that an estimator works on; `coalitions` is at most about how many.
+
+    `exact` takes all and `leave_one_out` n of them, whatever is asked; the others' are seeded prefixes. None at all for
+    one contributor.
+    """
+    if n == 1:
+        return np.zeros((0, 1), dtype=np.bool_)
+    match estimator:
+        case "exact":
+            return all_masks(n)[1:-1]
+        case "leave_one_out":
+            return all_but_one(n)
+        case "permutation":
+            return draw_orderings(n, coalitions, seed)
+        case "surrogate" | "kernel" | "surrogateshap_paper":
+            return draw_pairs(n, coalitions // 2, seed)
+
+
+def coalitions_drawn(estimator: EstimatorName, n: int, coalitions: int) -> int:
+    """M of `draw_coalitions`, without drawing any."""
+    if n == 1:
+        return 0
+    match estimator:
+        case "exact":
+            return int(2**n - 2)
+        case "leave_one_out":
+            return n
+        case "permutation":
+            return max(1, coalitions // (2 * (n - 1))) * 2 * (n - 1)
+        case "surrogate" | "kernel" | "surrogateshap_paper":
+            return coalitions // 2 * 2

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from surrogateshap.plan import keys
-from surrogateshap.plan.check import FRESH_COALITIONS, IMAGES_PER_COALITION
+from surrogateshap.plan.check import IMAGES_PER_COALITION
+from surrogateshap.plan.coalitions import FRESH_COALITIONS
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.differences import changes, reason
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, Plan, PoolPlan, Stage, StageKind, StageState
@@ -143,6 +144,7 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
                 info=game.info,
                 estimator=game.estimator,
                 coalitions=game.coalitions,
+                coalitions_because=game.coalitions_because,
                 indistinguishable=game.indistinguishable,
             )
             for game in compiled.games

@@ -115,3 +115,14 @@ def read_classifier_labels(folder: Path) -> tuple[str, ...]:
     _read_json(folder / "preprocessor_config.json")
     _check_weights(folder)
     return _labels(named, count)
+
+
+def read_feature_size(folder: Path) -> int | None:
+    """Length of a classifier's feature vector, as its config has it; None where that doesn't say."""
+    config = _read_json(folder / "config.json")
+    for key in ("hidden_sizes", "hidden_size", "hidden_dim"):
+        found = config.get(key)
+        last = found[-1] if isinstance(found, list) and found else found
+        if isinstance(last, int) and 1 <= last <= _CLASSES:
+            return last
+    return None

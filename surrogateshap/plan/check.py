@@ -5,13 +5,21 @@ Nothing is generated, loaded or written. `validate` ends here, so this must stay
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from surrogateshap.errors import Problem, SpecError
-from surrogateshap.plan.cards import ModelCard, class_index, read_classifier_labels, read_model_card
+from surrogateshap.plan.cards import (
+    ModelCard,
+    class_index,
+    read_classifier_labels,
+    read_feature_size,
+    read_model_card,
+)
+from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.inputs import input_file
 from surrogateshap.plan.manifest import Manifest, count_images, is_image_column, nearest, parquet_schema, read_manifest
 from surrogateshap.plan.model import InputFile
@@ -23,7 +31,6 @@ from surrogateshap.text import harmless
 EXACT_AT_MOST = 16
 IMAGES_PER_CONTRIBUTOR = 100
 IMAGES_PER_COALITION = 256
-FRESH_COALITIONS = 300
 MOST_IMAGES = 5_000_000
 """Of one pool; the list of them alone takes gigabytes beyond that."""
 
@@ -41,6 +48,8 @@ class EncoderInput:
     path: Path
     digest: str
     labels: tuple[str, ...]
+    features: int | None
+    """Length of its feature vectors; None where its config doesn't say."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,8 @@ class _Checker:
             role = f"encoder {section.name}"
             path, labels = self._read(("encoder", position, "source"), section.source, role, read_classifier_labels)
             if path is not None and labels is not None:
-                yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels)
+                features = read_feature_size(path)
+                yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels, features)
 
     def _references(self) -> Iterator[tuple[str, Reference]]:
         """References that are files of their own."""
@@ -233,13 +243,22 @@ class _Checker:
     def _check_budget(self, manifest: Manifest, proxies: tuple[str, ...], images: int) -> None:
         budget = self._spec.budget
         if self._spec.sampling.mode == "fresh":
-            coalitions = budget.coalitions or FRESH_COALITIONS
+            sizes = [len(grouping.contributors) for grouping in manifest.groupings]
+            coalitions = max(choose(self._spec, n, Evaluation(0.0)).coalitions for n in sizes)
             images = coalitions * (budget.images_per_coalition or IMAGES_PER_COALITION)
         if images > MOST_IMAGES:
             message = f"{images:,} images in one pool are more than {MOST_IMAGES:,}"
             self._problem(("budget",), message, "Lower the budget: intervals shrink with the square root of it alone.")
+        if self._spec.estimator.kind == "surrogateshap_paper" and find_spec("xgboost") is None:
+            message = "`surrogateshap_paper` needs xgboost, which is not installed"
+            self._problem(("estimator", "kind"), message, 'pip install "surrogateshap[bench]"')
         for position, grouping in enumerate(manifest.groupings):
             n = len(grouping.contributors)
+            least = 2 * (n - 1)
+            if self._spec.estimator.kind == "permutation" and budget.coalitions and budget.coalitions < least:
+                message = f"`permutation` needs whole orderings, and grouping `{grouping.name}` has {n} contributors"
+                remedy = f"At least {least:,}: an ordering and its reverse; some thousands do well."
+                self._problem(("budget", "coalitions"), message, remedy)
             if self._spec.estimator.kind == "exact" and n > EXACT_AT_MOST:
                 message = f"`exact` evaluates all 2^n coalitions, and grouping `{grouping.name}` has {n} contributors"
                 self._problem(("estimator", "kind"), message, f'Up to {EXACT_AT_MOST}; take `kind = "surrogate"`.')

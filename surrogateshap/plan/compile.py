@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -11,24 +10,23 @@ from surrogateshap.errors import SpecError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
 from surrogateshap.plan.check import (
-    FRESH_COALITIONS,
     IMAGES_PER_COALITION,
     Checked,
     EncoderInput,
     Reference,
     check_spec,
 )
+from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
-from surrogateshap.spec.model import Spec, UtilitySection
+from surrogateshap.spec.model import EstimatorName, Spec, UtilitySection
 from surrogateshap.text import harmless
+from surrogateshap.units import duration
 
-EXACT_BY_DEFAULT = 14
-COALITIONS = 4_000
 FEW_IMAGES = 40
 """Below this the image proxy's ranking was seen to lose much of its agreement with retraining."""
-
-Estimator = Literal["exact", "surrogate"]
+_LONG = 600.0
+"""Seconds of a game's image bootstrap that the plan warns of."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,11 @@ class GameDesign:
     """Among the spec's utilities."""
     encoder: EncoderInput
     reference: Reference | None
-    estimator: Estimator
+    estimator: EstimatorName
     coalitions: int
-    """Evaluated, the grand one included."""
+    """Evaluated: all of them where the estimator is exact, else those drawn, and N."""
+    coalitions_because: str
+    cost: Evaluation
     empty_value: float | None
     indistinguishable: tuple[tuple[str, ...], ...]
 
@@ -104,8 +104,10 @@ def _pools(checked: Checked) -> tuple[Pool, ...]:
                 unconditional_generation=keys.generation(spec, model, "prompt"),
             )
             if fresh:
-                coalitions = spec.budget.coalitions or FRESH_COALITIONS
-                pools += [build_fresh_pool(request, manifest, group, coalitions) for group in manifest.groupings]
+                for group in manifest.groupings:
+                    chosen = choose(spec, len(group.contributors), Evaluation(0.0))
+                    design = (chosen.estimator, chosen.coalitions - 1)
+                    pools.append(build_fresh_pool(request, manifest, group, *design))
             else:
                 pools.append(build_pool(request, manifest))
     except OSError as error:
@@ -139,37 +141,38 @@ def _games(checked: Checked, pools: tuple[Pool, ...]) -> Iterator[GameDesign]:
         for grouping in checked.manifest.groupings:
             if pool.grouping not in (None, grouping.name):
                 continue
-            estimator, coalitions = _estimator(spec, len(grouping.contributors))
             alike = indistinguishable(grouping, checked.manifest) if pool.proxy == "prompt" else ()
             for position, utility in enumerate(spec.utility):
                 value = spec.empty.value
+                encoder, n = checked.encoder_of(utility), len(grouping.contributors)
+                cost = evaluation(utility, n, len(pool.keys), encoder.features, len(encoder.labels))
+                chosen = choose(spec, n, cost if pool.masks is None else Evaluation(0.0))
                 yield GameDesign(
                     info=GameInfo(grouping=grouping.name, utility=utility.name, proxy=pool.proxy),
                     grouping=grouping,
                     pool=pool,
                     utility=utility,
                     position=position,
-                    encoder=checked.encoder_of(utility),
+                    encoder=encoder,
                     reference=checked.references.get(utility.name),
-                    estimator=estimator,
-                    coalitions=coalitions,
+                    estimator=chosen.estimator,
+                    coalitions=chosen.coalitions,
+                    coalitions_because=chosen.because,
+                    cost=cost,
                     empty_value=value[utility.name] if isinstance(value, dict) else value,
                     indistinguishable=alike,
                 )
 
 
-def _estimator(spec: Spec, n: int) -> tuple[Estimator, int]:
-    """Which estimator a grouping of n contributors gets, and how many coalitions it evaluates."""
-    kind, asked = spec.estimator.kind, spec.budget.coalitions
-    fresh = spec.sampling.mode == "fresh"
-    if not fresh and (kind == "exact" or (kind == "auto" and 2**n <= (asked or 2**EXACT_BY_DEFAULT))):
-        return "exact", 2**n
-    # Coalitions come in complementary pairs; the grand one is added to them.
-    pairs = (asked or (FRESH_COALITIONS if fresh else COALITIONS)) // 2
-    return "surrogate", 2 * pairs + 1 if n > 1 else 1
-
-
 def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
+    for game in games:
+        n, resamples = len(game.grouping.contributors), checked.loaded.spec.intervals.resamples
+        seconds = bootstrap_seconds(n, resamples, game.cost)
+        if game.pool.masks is None and seconds > _LONG:
+            yield (
+                f"the intervals of {game.info} take about {duration(seconds)}: one evaluation about "
+                f"{duration(game.cost.seconds)}, {resamples} resampled pools; lower `intervals.resamples`"
+            )
     per_contributor = checked.images // len(checked.manifest.groupings[0].contributors)
     pooled = checked.loaded.spec.sampling.mode == "pool"
     if pooled and "image" in checked.proxies and per_contributor < FEW_IMAGES:

@@ -10,7 +10,7 @@ _MATTERS: dict[StageKind, tuple[str, ...]] = {
     "generate": ("seed", "model", "proxy", "sampling", "contributors", "budget", "empty", "manifest"),
     "encode": ("encoder", "reference"),
     "evaluate": ("utility", "estimator.kind"),
-    "fit": ("estimator", "intervals"),
+    "fit": ("estimator", "intervals", "payout"),
     "record": (),
 }
 """First words of the keys and inputs that invalidate a stage; every stage inherits those of the stages before it."""

@@ -75,14 +75,15 @@ def _pools(plan: Plan) -> list[str]:
 
 
 def _games(plan: Plan) -> list[str]:
-    """One entry per grouping and proxy: their utilities share everything else."""
-    utilities: dict[tuple[str, str, str, int], list[str]] = {}
+    """One entry for all utilities of a grouping and proxy that are estimated alike."""
+    utilities: dict[tuple[str, str, str, int, str], list[str]] = {}
     for game in plan.games:
-        alike = (game.info.grouping, game.info.proxy, game.estimator, game.coalitions)
+        alike = (game.info.grouping, game.info.proxy, game.estimator, game.coalitions, game.coalitions_because)
         utilities.setdefault(alike, []).append(game.info.utility)
     lines = []
-    for (grouping, proxy, estimator, coalitions), names in utilities.items():
-        how = f"{estimator}, {plural(coalitions, 'coalition')} each"
+    for (grouping, proxy, estimator, coalitions, because), names in utilities.items():
+        reason = f": {harmless(because)}" if because else ""
+        how = f"{estimator}, {plural(coalitions, 'coalition')} each{reason}"
         text = f"by {harmless(grouping)}, {harmless(proxy)} proxy ({how}): {', '.join(map(harmless, names))}"
         lines += _wrapped(text, indent=4)
     return lines

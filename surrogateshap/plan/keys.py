@@ -68,13 +68,18 @@ def game(*, pixels: str, membership: str, encoder: str, utility: Any, reference:
 
 def fit(game_key: str, spec: Spec, estimator: str) -> str:
     """Of a game's Shapley values with their intervals."""
-    settings = semantic(spec.estimator, frozenset({"kind"})) if estimator == "surrogate" else None
+    settings: Any = None
+    if estimator == "surrogate":
+        settings = semantic(spec.estimator, frozenset({"kind"}))
+    elif estimator == "exact":
+        settings = {"interactions": spec.estimator.interactions}
     return digest(
         {
             "game": game_key,
             "estimator": estimator,
             "settings": settings,
             "intervals": semantic(spec.intervals),
+            "payout": None if spec.payout is None else semantic(spec.payout),
             "seed": spec.seed,
         }
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from surrogateshap.events import GameInfo
+from surrogateshap.spec.model import EstimatorName
 
 StageKind = Literal["generate", "encode", "evaluate", "fit", "record"]
 StageState = Literal["new", "partial", "cached"]
@@ -59,8 +60,11 @@ class GamePlan(_Data):
     """One game and how its Shapley values are estimated."""
 
     info: GameInfo
-    estimator: Literal["exact", "surrogate"]
+    estimator: EstimatorName
     coalitions: int
+    """Evaluated: all of them where the estimator is exact, else those drawn, and N."""
+    coalitions_because: str = ""
+    """Why as many."""
     indistinguishable: tuple[tuple[str, ...], ...]
     """Sets of contributors that this proxy can't tell apart: same conditions in the same proportions."""
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from surrogateshap.games.coalitions import draw_pairs
+from surrogateshap.games.coalitions import draw_coalitions
 from surrogateshap.games.membership import Membership
 from surrogateshap.plan.allocation import allocate
 from surrogateshap.plan.manifest import Grouping, Manifest
+from surrogateshap.spec.model import EstimatorName
 
 UNCONDITIONAL = -1
 
@@ -179,13 +180,16 @@ def _shares(grouping: Grouping, cell_of_row: np.ndarray, cells: int) -> sparse.c
     return shares
 
 
-def build_fresh_pool(request: PoolRequest, manifest: Manifest, grouping: Grouping, coalitions: int) -> Pool:
+def build_fresh_pool(
+    request: PoolRequest, manifest: Manifest, grouping: Grouping, estimator: EstimatorName, coalitions: int
+) -> Pool:
     """New images for every coalition, as published: each shows a row drawn at random from the coalition's.
 
-    A cell is a coalition: the grand one, the empty one (where it has images), then the distinct ones of the
-    Shapley-kernel pairs, so that more coalitions extend a smaller design. Raises OSError as `build_pool` does.
+    A cell is a coalition: the grand one, the empty one (where it has images), then the distinct ones that the estimator
+    draws, so that more coalitions extend a smaller design. Raises OSError as `build_pool` does.
     """
-    masks = fresh_masks(len(grouping.contributors), coalitions, request.seed, empty=request.unconditional > 0)
+    drawn_masks = draw_coalitions(estimator, len(grouping.contributors), coalitions, request.seed)
+    masks = fresh_masks(drawn_masks, empty=request.unconditional > 0)
     cell, rows, replicate, salts = [], [], [], []
     for index, mask in enumerate(masks):
         bits = np.packbits(mask)
@@ -219,14 +223,10 @@ def build_fresh_pool(request: PoolRequest, manifest: Manifest, grouping: Groupin
     )
 
 
-def fresh_masks(contributors: int, coalitions: int, seed: int, *, empty: bool) -> np.ndarray:
-    """Distinct coalitions that need images in fresh mode: (M, n) bool."""
-    first = [np.ones((1, contributors), bool)]
-    if empty:
-        first.append(np.zeros((1, contributors), bool))
-    if contributors > 1:
-        first.append(draw_pairs(contributors, max(1, coalitions // 2), seed))
-    masks = np.concatenate(first)
+def fresh_masks(drawn: np.ndarray, *, empty: bool) -> np.ndarray:
+    """Distinct coalitions that need images in fresh mode, given those drawn (M', n): (M, n) bool."""
+    ends = np.array([[True], [False]] if empty else [[True]])
+    masks = np.concatenate([np.repeat(ends, drawn.shape[1], axis=1), drawn])
     _, kept = np.unique(masks, axis=0, return_index=True)
     return masks[np.sort(kept)]
 

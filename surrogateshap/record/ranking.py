@@ -27,6 +27,7 @@ def ranked_contributors(
             rank=int(rank[i]),
             rank_low=int(sure.rank_low[i]),
             rank_high=int(sure.rank_high[i]),
+            in_top=None if sure.in_top is None else float(sure.in_top[i]),
             share=float(values[i] / gain) if shared else None,
         )
         for i in sorted(range(len(names)), key=lambda i: (rank[i], names[i]))

@@ -4,7 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-EstimatorName = Literal["surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"]
+from surrogateshap.spec.model import EstimatorName as EstimatorName
+
+UNCORRECTED: frozenset[EstimatorName] = frozenset({"leave_one_out", "surrogateshap_paper"})
+"""Estimators whose values miss v(N) − v(∅) by the efficiency gap: they are not Shapley values."""
 
 
 class _Data(BaseModel):
@@ -147,7 +150,7 @@ class GameResult(_Data):
     v_empty: float
     v_full: float
     efficiency_gap: float
-    """(v(N) − v(∅)) − Σφ before the correction that makes it zero."""
+    """(v(N) − v(∅)) − Σφ before the correction that makes it zero; those in `UNCORRECTED` keep it."""
     estimator: EstimatorName
     coalitions: int
     images: int
@@ -161,7 +164,7 @@ class GameResult(_Data):
     distinct: int | None = None
     """Different coalitions among a table's, without ∅ and N."""
     interactions: tuple[Interaction, ...] | None = None
-    """Every pair, strongest first; None where nobody asked for them."""
+    """Pairs, strongest first: all of a table's, and of a run's as many as `warnings` says; None where nobody asked."""
     top: int | None = None
     """k of the contributors' `in_top`."""
     fidelity: Fidelity | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import EstimatorName, Results
+from surrogateshap.record.results import UNCORRECTED, EstimatorName, Results
 
 _StatementType = Literal["https://in-toto.io/Statement/v1"]
 _PredicateType = Literal["https://surrogateshap.dev/attestation/contributor-values/v1"]
@@ -213,9 +213,15 @@ def limits_of(results: Results) -> tuple[str, ...]:
             "values for that reason alone."
             for grouping, proxy, sets in blind
         ),
+        *(
+            f"Values by {estimator} are no Shapley values: they don't add up to v(N) − v(∅)."
+            for estimator in sorted({game.estimator for game in results.games} & UNCORRECTED)
+        ),
         "The values hold for this model, sampler, seed and these utilities.",
-        "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining, nor "
-        "the bias that a finite pool gives to utilities that are not means, such as a Fréchet distance.",
+        "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining.",
+        "The bias that a finite pool gives is taken off exactly for pairwise and kernel distances, to first order for "
+        "Fréchet distances and inception scores, and not at all for quantiles. Where a coalition has hardly more "
+        "images than there are features, a part of a Fréchet distance's remains.",
         "Fidelity was not measured: how far the values agree with retrained models is unknown.",
         "This record is not signed: its digests find damage, not forgery.",
     )

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from surrogateshap.errors import VerificationError
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.folder import RECORD
-from surrogateshap.record.results import GameResult, Results
+from surrogateshap.record.results import UNCORRECTED, GameResult, Payout, Results
 from surrogateshap.record.statement import Predicate, Statement, checksum, inputs_of, statement_bytes, summaries_of
 from surrogateshap.text import harmless
 
@@ -138,16 +138,31 @@ def _check_results(contents: dict[str, bytes], predicate: Predicate) -> Iterator
     )
     for game in results.games:
         yield _check_efficiency(game)
+        if game.payout is not None:
+            yield _check_payout(game, game.payout)
 
 
 def _check_efficiency(game: GameResult) -> Check:
-    """Σφ = v(N) − v(∅), relative to the largest number in it."""
+    """Σφ = v(N) − v(∅), less the gap where the estimator leaves one; relative to the largest number in it."""
     values = [row.value for row in game.contributors]
-    total, expected = sum(values), game.v_full - game.v_empty
-    scale = max(map(abs, (game.v_full, game.v_empty, *values)))
+    gap = game.efficiency_gap if game.estimator in UNCORRECTED else 0.0
+    total, expected = sum(values), game.v_full - game.v_empty - gap
+    scale = max(map(abs, (game.v_full, game.v_empty, gap, *values)))
     holds = math.isfinite(total) and math.isfinite(expected) and abs(total - expected) <= _TOLERANCE * scale
     name = harmless(f"efficiency of {game.grouping} / {game.utility} / {game.proxy}")
-    return Check(name=name, holds=holds, detail=f"values add up to {total:.9g}, v(N) − v(∅) is {expected:.9g}")
+    less = " less the efficiency gap" if game.estimator in UNCORRECTED else ""
+    return Check(name=name, holds=holds, detail=f"values add up to {total:.9g}, v(N) − v(∅){less} is {expected:.9g}")
+
+
+def _check_payout(game: GameResult, payout: Payout) -> Check:
+    """Shares add up to 1, none is negative, and everyone of the ranking has one."""
+    shares = [one.share for one in payout.shares]
+    total = math.fsum(shares)
+    there = [one.name for one in payout.shares] == [row.name for row in game.contributors]
+    holds = there and min(shares, default=-1.0) >= 0 and abs(total - 1) <= _TOLERANCE
+    name = harmless(f"payout of {game.grouping} / {game.utility} / {game.proxy}")
+    detail = f"shares add up to {total:.9g}" if there else "other names than in the ranking"
+    return Check(name=name, holds=holds, detail=detail)
 
 
 def _compare(name: str, file: str, agreements: dict[str, bool]) -> Check:

@@ -2,12 +2,13 @@
 
 from surrogateshap.report.data import COLUMNS, json_text, to_csv, to_json, to_parquet
 from surrogateshap.report.markdown import to_markdown
-from surrogateshap.report.select import UnknownGameError, select
+from surrogateshap.report.select import UnknownGameError, first_ranks, select
 from surrogateshap.report.table import game_table, overview, table
 
 __all__ = [
     "COLUMNS",
     "UnknownGameError",
+    "first_ranks",
     "game_table",
     "json_text",
     "overview",

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from surrogateshap.record.results import Results
+from surrogateshap.record.results import GameResult, Results
 
 COLUMNS = (
     "grouping",
@@ -24,10 +24,14 @@ COLUMNS = (
     "high",
     "sd_images",
     "sd_coalitions",
+    "top",
+    "in_top",
     "share",
     "fidelity",
 )
 """Columns of the CSV; the Parquet file adds `v_empty` and `v_full`."""
+PAYOUT_COLUMNS = ("payout_share", "payout_low", "payout_high", "payout_amount")
+"""More of them, at the end, where some game shares out a payment."""
 _FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
 
 
@@ -59,9 +63,10 @@ def to_csv(results: Results) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    columns = (*COLUMNS, *_payout_columns(results))
+    writer.writerow(columns)
     for row in _rows(results):
-        writer.writerow([_cell(row[column]) for column in COLUMNS])
+        writer.writerow([_cell(row[column]) for column in columns])
     return out.getvalue()
 
 
@@ -70,25 +75,41 @@ def to_parquet(results: Results, path: Path) -> None:
     import polars
 
     kinds: dict[str, Any] = dict.fromkeys(("grouping", "utility", "proxy", "name", "fidelity"), polars.String)
-    kinds |= dict.fromkeys(("rank", "rank_low", "rank_high", "rows"), polars.Int64)
-    columns = (*COLUMNS, "v_empty", "v_full")
+    kinds |= dict.fromkeys(("rank", "rank_low", "rank_high", "rows", "top"), polars.Int64)
+    columns = (*COLUMNS, "v_empty", "v_full", *_payout_columns(results))
     schema = {column: kinds.get(column, polars.Float64) for column in columns}
     with path.open("wb") as file:
         polars.DataFrame(_rows(results), schema=schema, orient="row").write_parquet(file)
 
 
+def _payout_columns(results: Results) -> tuple[str, ...]:
+    return PAYOUT_COLUMNS if any(game.payout for game in results.games) else ()
+
+
+def _payouts(game: GameResult) -> dict[str, dict[str, float | None]]:
+    """By contributor, the cells of `PAYOUT_COLUMNS`."""
+    shares = game.payout.shares if game.payout else ()
+    return {
+        one.name: dict(zip(PAYOUT_COLUMNS, (one.share, one.low, one.high, one.amount), strict=True)) for one in shares
+    }
+
+
 def _rows(results: Results) -> list[dict[str, Any]]:
+    nothing = dict.fromkeys(PAYOUT_COLUMNS)
+    payouts = [_payouts(game) for game in results.games]
     return [
         {
             "grouping": game.grouping,
             "utility": game.utility,
             "proxy": game.proxy,
             **contributor.model_dump(),
+            "top": game.top,
             "fidelity": results.fidelity,
             "v_empty": game.v_empty,
             "v_full": game.v_full,
+            **payout.get(contributor.name, nothing),
         }
-        for game in results.games
+        for game, payout in zip(results.games, payouts, strict=True)
         for contributor in game.contributors
     ]
 

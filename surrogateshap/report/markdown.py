@@ -2,11 +2,11 @@
 
 import re
 
-from surrogateshap.record.results import ContributorResult, GameResult, Results
+from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label
-from surrogateshap.report.words import basis, notes
+from surrogateshap.report.words import MOST_PAIRS, basis, notes, paid
 from surrogateshap.text import harmless
-from surrogateshap.units import listed, on_one_scale, percent
+from surrogateshap.units import listed, on_one_scale, percent, plural
 
 _SPECIAL = re.compile(r"[\\`*_\[\]{}()#|~$@:!]")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -22,24 +22,54 @@ def to_markdown(results: Results) -> str:
 
 def _game(game: GameResult) -> list[str]:
     spec = on_one_scale(number for one in game.contributors for number in (one.value, one.low, one.high))
+    top = "" if game.top is None else f" In the top {game.top} |"
     lines = [
         f"## {_escape(label(game))}",
         "",
         *(f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))),
         "",
-        f"| Rank | Ranks | Contributor | Rows | Value | {game.level:.0%} interval | Share |",
-        "|---:|:---:|:---|---:|---:|:---:|---:|",
-        *(_row(one, spec) for one in game.contributors),
+        f"| Rank | Ranks |{top} Contributor | Rows | Value | {game.level:.0%} interval | Share |",
+        f"|---:|:---:|{'---:|' if top else ''}:---|---:|---:|:---:|---:|",
+        *(_row(one, spec, bool(top)) for one in game.contributors),
     ]
     for names in game.indistinguishable:
         lines += ["", f"Can't be told apart by this proxy: {_escape(listed(names))}"]
+    if game.interactions:
+        lines += ["", *_interactions(game.interactions)]
+    if game.payout:
+        lines += ["", *_payout(game.payout, game.level)]
     return lines
 
 
-def _row(one: ContributorResult, spec: str) -> str:
+def _interactions(pairs: tuple[Interaction, ...]) -> list[str]:
+    """The strongest ones."""
+    shown = pairs[:MOST_PAIRS]
+    spec = on_one_scale(pair.value for pair in shown)
+    lines = ["| Interaction of | and | Value |", "|:---|:---|---:|"]
+    lines += [f"| {_escape(pair.a)} | {_escape(pair.b)} | {format(pair.value, spec)} |" for pair in shown]
+    rest = len(pairs) - len(shown)
+    return [*lines, *(["", f"{plural(rest, 'weaker pair')} more, not shown"] if rest else [])]
+
+
+def _payout(payout: Payout, level: float) -> list[str]:
+    return [
+        f"Shares for payment: {_escape(payout.rule)}.",
+        "",
+        f"| Paid to | Share | {level:.0%} interval | Amount |",
+        "|:---|---:|:---:|---:|",
+        *(
+            f"| {_escape(one.name)} | {percent(one.share)} | {percent(one.low)} to {percent(one.high)} | "
+            f"{paid(one.amount)} |"
+            for one in payout.shares
+        ),
+    ]
+
+
+def _row(one: ContributorResult, spec: str, top: bool) -> str:
     cells = (
         str(one.rank),
         f"{one.rank_low}–{one.rank_high}",
+        *([percent(one.in_top)] if top else []),
         _escape(one.name),
         "–" if one.rows is None else f"{one.rows:,}",
         format(one.value, spec),

@@ -26,5 +26,11 @@ def select(results: Results, *, game: str | None = None, top: int | None = None)
             there = "; ".join(label(one) for one in results.games)
             raise UnknownGameError(f"no game matches “{harmless(game)}”", f"The games are: {there}")
     if top is not None:
-        games = tuple(one.model_copy(update={"contributors": one.contributors[:top]}) for one in games)
+        games = tuple(first_ranks(one, top) for one in games)
     return results.model_copy(update={"games": games})
+
+
+def first_ranks(game: GameResult, top: int | None) -> GameResult:
+    """The game with its `top` first contributors, and what is paid to them."""
+    payout = game.payout and game.payout.model_copy(update={"shares": game.payout.shares[:top]})
+    return game.model_copy(update={"contributors": game.contributors[:top], "payout": payout})

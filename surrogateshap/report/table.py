@@ -4,16 +4,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Results
+from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label, select
-from surrogateshap.report.words import basis, notes
+from surrogateshap.report.words import MOST_PAIRS, basis, notes, paid
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent, plural
 
 BAR = 12
 """Columns of the bar that draws value and interval."""
-MOST_PAIRS = 10
-"""Interactions shown where nobody says how many."""
 
 
 def table(results: Results, *, top: int | None = None, game: str | None = None) -> Group:
@@ -75,7 +73,25 @@ def game_table(game: GameResult, *, top: int | None = None) -> Group:
         parts += [Text(f"Can't be told apart by this proxy: {listed(names)}") for names in game.indistinguishable]
     if game.interactions:
         parts += [Text(""), *_interactions(game.interactions, top or MOST_PAIRS)]
+    if game.payout:
+        parts += [Text(""), *_payout(game.payout, game.level, top)]
     return Group(*parts)
+
+
+def _payout(payout: Payout, level: float, top: int | None) -> list[RenderableType]:
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column(Text("Paid to"), min_width=11)
+    grid.add_column(Text("Share"), no_wrap=True, justify="right")
+    grid.add_column(Text(f"{level:.0%} interval"), no_wrap=True)
+    grid.add_column(Text("Amount"), no_wrap=True, justify="right")
+    for one in payout.shares[:top]:
+        grid.add_row(
+            Text(harmless(one.name), no_wrap=True, overflow="ellipsis"),
+            Text(percent(one.share)),
+            Text(f"{percent(one.low):>6} to {percent(one.high):>6}"),
+            Text(paid(one.amount)),
+        )
+    return [Text(f"Shares for payment: {harmless(payout.rule, 1000)}."), grid]
 
 
 def _interactions(pairs: tuple[Interaction, ...], most: int) -> list[RenderableType]:

@@ -20,6 +20,15 @@ def basis(game: GameResult) -> list[str]:
     return lines
 
 
+MOST_PAIRS = 10
+"""Interactions shown where nobody says how many."""
+
+
+def paid(amount: float | None) -> str:
+    """`1,234.50`; a dash where no amount is shared out."""
+    return "–" if amount is None else f"{amount:,.2f}"
+
+
 def notes(game: GameResult) -> list[str]:
     """What to know before the values are used; one harmless line each."""
     return [f"Note: {harmless(warning, 1000)}" for warning in game.warnings]

@@ -11,7 +11,7 @@ from surrogateshap.spec.wording import listed, named, nearest, toml
 def check(spec: Spec, broken: Set[KeyPath]) -> list[Fault]:
     """Everything wrong across tables. Says nothing that rests on the values of `broken` paths, which were not read."""
     faults = [*_duplicates(spec), *_encoders(spec, broken), *_images(spec, broken)]
-    faults += [*_budget(spec, broken), *_empty(spec, broken)]
+    faults += [*_budget(spec, broken), *_empty(spec, broken), *_estimator(spec), *_payout(spec)]
     return [fault for fault in faults if not _touches(fault.path, broken)]
 
 
@@ -78,9 +78,36 @@ def _budget(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
                 message = f'counts only where sampling.mode is "{"fresh" if pool else "pool"}"'
                 remedy = "give images_per_contributor" if pool else "give images_per_coalition"
                 yield Fault(("budget", key), message, f"{remedy} in its place, or change sampling.mode")
-    if spec.estimator.kind == "exact" and spec.budget.coalitions is not None:
-        message = 'counts only where coalitions are sampled, and estimator.kind is "exact"'
+    if spec.estimator.kind in ("exact", "leave_one_out") and spec.budget.coalitions is not None:
+        message = f'counts only where coalitions are sampled, and estimator.kind is "{spec.estimator.kind}"'
         yield Fault(("budget", "coalitions"), message, 'remove it, or write kind = "surrogate" under `[estimator]`')
+
+
+_TREES = ("trees", "learning_rate", "leaves", "min_child_samples", "subsample")
+
+
+def _estimator(spec: Spec) -> Iterator[Fault]:
+    section = spec.estimator
+    if section.kind not in ("auto", "surrogate"):
+        for key in _TREES:
+            if key in section.model_fields_set:
+                message = f'counts only for the surrogate\'s trees, and estimator.kind is "{section.kind}"'
+                yield Fault(("estimator", key), message, 'remove it, or write kind = "surrogate"')
+    if section.interactions and section.kind not in ("auto", "surrogate", "exact"):
+        message = f'estimator.kind is "{section.kind}", which knows no interactions'
+        yield Fault(("estimator", "interactions"), message, 'remove it, or write kind = "surrogate" or "exact"')
+
+
+def _payout(spec: Spec) -> Iterator[Fault]:
+    section = spec.payout
+    if section is None:
+        return
+    if section.amount is not None and round(section.amount, 2) != section.amount:
+        yield Fault(("payout", "amount"), "has more than two decimals", "round it: what is paid is rounded to cents")
+    whole = 1.0 if section.amount is None else section.amount
+    if section.minimum > whole:
+        what = "`payout.amount`" if section.amount is not None else "1, the sum of all shares"
+        yield Fault(("payout", "minimum"), f"is more than {what}: nobody would be paid", "lower it")
 
 
 def _empty(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:

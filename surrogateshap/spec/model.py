@@ -14,6 +14,9 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 ClassName = Annotated[int, Field(ge=0, lt=2**31)] | Text
 """A class of a classifier, by name or by index from 0."""
 
+EstimatorName = Literal["surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"]
+"""Every way there is from coalition values to contributors' values."""
+
 SPEC_VERSION = 1
 COSMETIC: dict[str, Any] = {"sort": "cosmetic"}
 EXECUTION: dict[str, Any] = {"sort": "execution"}
@@ -259,12 +262,11 @@ class EmptySection(Section):
 class EstimatorSection(Section):
     """How Shapley values come from coalition values."""
 
-    kind: Literal["auto", "surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"] = (
-        "auto"
-    )
+    kind: Literal["auto", EstimatorName] = "auto"
     """`exact` evaluates every coalition (up to 16 contributors); `surrogate` fits a regression and boosted trees to a
-    sample of them; `auto` takes exact up to 14 contributors and `surrogate` beyond. `kernel`: weighted least squares;
-    `permutation`: mean gains over orderings; `leave_one_out`: no Shapley values; `surrogateshap_paper`: published."""
+    sample of them; `auto` takes exact up to 14 contributors where a minute allows it, else `surrogate`. `kernel`:
+    weighted least squares; `permutation`: mean gains over orderings; `leave_one_out`: what is lost without each, which
+    is no Shapley value; `surrogateshap_paper`: the published recipe, which needs xgboost."""
     interactions: bool = False
     """Pairwise Shapley interactions too; `exact` and `surrogate` know them."""
     trees: int = Field(default=600, ge=1, le=100_000)
@@ -322,10 +324,10 @@ class FlagsSection(Section):
 class PayoutSection(Section):
     """Shares for payment, from Shapley values."""
 
-    amount: float | None = Field(default=None, gt=0)
-    """What is shared out, in any currency. Without it shares alone are given."""
+    amount: float | None = Field(default=None, ge=0.01, le=1e12)
+    """What is shared out, in any currency, with two decimals at most. Without it shares alone are given."""
     minimum: float = Field(default=0.0, ge=0)
-    """Least that is paid: of `amount`, or of 1 where there is none. Smaller shares are paid nothing."""
+    """Least that is paid: of `amount`, or of 1 where there is none. Who would get less gets nothing."""
     bound: Literal["value", "low"] = "value"
     """`value`: shares follow the Shapley values; `low`: the lower ends of their intervals: what is sure."""
 

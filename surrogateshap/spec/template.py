@@ -52,6 +52,11 @@ kind = "frechet"                             # minus the Fréchet distance to th
 reference = "manifest"                       # or a Parquet file with an image column of the same name
 
 # [[utility]]
+# name = "closeness"
+# kind = "kernel"                            # minus the kernel distance (KID): unbiased on few images
+# reference = "manifest"
+
+# [[utility]]
 # name = "threes"
 # kind = "rate"                              # share of images that the classifier assigns to one class
 # class = 3
@@ -67,7 +72,7 @@ reference = "manifest"                       # or a Parquet file with an image c
 
 [budget]
 images_per_contributor = 100                 # or images = 1_000, for all contributors together
-# coalitions = 4_000                         # default: all of them up to 14 contributors
+# coalitions = 4_000                         # default: all up to 14 contributors, else as many as a minute allows
 
 [empty]                                      # what no contributor at all is worth
 kind = "unconditional"                       # images without a condition; or kind = "value" with value = 0.0

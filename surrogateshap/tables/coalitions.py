@@ -50,7 +50,8 @@ def from_frame(
 ) -> CoalitionTable:
     """The coalitions of a table with one 0/1 column per contributor. Raises SpecError with what is wrong.
 
-    Where `value` begins with `value.`, other columns that do hold other games' values and are no contributors.
+    Where `value` begins with `value.`, other columns that do hold other games' values and are no contributors, and
+    rows without a value of this game are left out.
     """
     if value not in frame.columns:
         near = difflib.get_close_matches(value, frame.columns, n=1, cutoff=0.5)
@@ -60,6 +61,10 @@ def from_frame(
         raise wrong(file, f"there is no column `{harmless(value)}`", remedy)
     others = value.startswith("value.")
     names = [c for c in frame.columns if c != value and not (others and c.startswith("value."))]
+    if others:
+        frame = frame.filter(_filled(frame[value]))
+        if frame.height == 0:
+            raise wrong(file, "no row has a value", "Name another column with --value.", value)
     columns = {name: _members(frame[name]) for name in names}
     problems = [
         Problem(
@@ -133,6 +138,14 @@ def _members(column: "pl.Series") -> Bools | tuple[int, str]:
         shown = "an empty cell" if cell is None or str(cell).strip() == "" else f"`{harmless(str(cell), 40)}`"
         return row + 1, shown
     return np.array(cells, dtype=np.bool_)
+
+
+def _filled(column: "pl.Series") -> "pl.Series":
+    """Whether a cell holds anything, be it no number."""
+    import polars as pl
+
+    filled = column.is_not_null()
+    return filled & (column.str.strip_chars() != "") if column.dtype == pl.String else filled
 
 
 def _numbers(column: "pl.Series") -> Floats:

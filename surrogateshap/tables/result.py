@@ -7,17 +7,27 @@ from surrogateshap.estimate import ESTIMATORS, CoalitionsError, Options, Sample,
 from surrogateshap.estimate.bootstrap import sample_draws
 from surrogateshap.estimate.coalitions import coalition_values
 from surrogateshap.games.encoded import Floats
+from surrogateshap.record.caveats import strongest_pairs, warnings_of
+from surrogateshap.record.payment import with_payout
 from surrogateshap.record.ranking import ranked_contributors
-from surrogateshap.record.results import EstimatorName, GameResult, Interaction, SurrogateDiagnostics
+from surrogateshap.record.results import EstimatorName, GameResult, SurrogateDiagnostics
+from surrogateshap.spec.model import PayoutSection
 from surrogateshap.tables.coalitions import CoalitionTable
 from surrogateshap.tables.read import wrong
 from surrogateshap.units import listed, plural, significant
 
+TOP = 5
+"""k of the probability of being among the k highest."""
 KNOWS_INTERACTIONS = ("exact", "surrogate")
 
 
 def estimate_table(
-    table: CoalitionTable, estimator: EstimatorName, level: float, interactions: bool, seed: int
+    table: CoalitionTable,
+    estimator: EstimatorName,
+    level: float,
+    interactions: bool,
+    seed: int,
+    payout: PayoutSection | None = None,
 ) -> GameResult:
     """Contributors' values with intervals from coalitions and noise, and what to know about them.
 
@@ -36,11 +46,13 @@ def estimate_table(
     together = always_together(table)
     values, within = _even(fit.values, together), np.zeros((2, len(table.names)))
     draws = sample_draws(fit, sample, options, noise)
-    sure = intervals(values, within, None if draws is None else _even(draws, together), level)
-    pairs = None if fit.interactions is None else _pairs(table, fit.interactions)
+    moved = None if draws is None else _even(draws, together)
+    top = None if draws is None else min(TOP, len(table.names))
+    sure = intervals(values, within, moved, level, top)
+    pairs = None if fit.interactions is None else strongest_pairs(table.names, fit.interactions)
     rows = [None] * len(table.names) if table.rows is None else [int(count) for count in table.rows]
     trees = SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=options.settings.trees) if fit.cv_r2 is not None else None
-    return GameResult(
+    result = GameResult(
         grouping="table",
         utility=table.value,
         proxy="table",
@@ -56,8 +68,13 @@ def estimate_table(
         contributors=ranked_contributors(table.names, rows, values, sure, table.v_full - table.v_empty),
         distinct=distinct,
         interactions=pairs,
-        warnings=(*_warnings(table, together, noise, repeated, distinct), *_of_fit(fit.estimator, fit.efficiency_gap)),
+        top=top,
+        warnings=(
+            *_warnings(table, together, noise, repeated, distinct),
+            *warnings_of(fit.estimator, fit.efficiency_gap),
+        ),
     )
+    return result if payout is None else with_payout(result, payout, seed, table.names, None, moved)
 
 
 def always_together(table: CoalitionTable) -> list[list[int]]:
@@ -92,15 +109,6 @@ def _noise(table: CoalitionTable) -> tuple[float, int, int]:
     return float(np.sqrt(off.sum() / freedom)) if differ.any() else 0.0, int(differ.sum()), len(times)
 
 
-def _pairs(table: CoalitionTable, found: Floats) -> tuple[Interaction, ...]:
-    first, second = np.triu_indices(len(table.names), 1)
-    strength = found[first, second]
-    order = np.argsort(-np.abs(strength), kind="stable")
-    return tuple(
-        Interaction(a=table.names[first[k]], b=table.names[second[k]], value=float(strength[k])) for k in order
-    )
-
-
 def _warnings(
     table: CoalitionTable, together: list[list[int]], noise: float, repeated: int, distinct: int
 ) -> list[str]:
@@ -132,14 +140,6 @@ def _warnings(
         for group in together
     ]
     return said
-
-
-def _of_fit(estimator: str, gap: float) -> list[str]:
-    if estimator == "leave_one_out":
-        return [f"Leave-one-out values are no Shapley values: they miss v(N) − v(∅) by {significant(gap)}."]
-    if estimator == "surrogateshap_paper":
-        return [f"The published recipe makes no correction: values miss v(N) − v(∅) by {significant(gap)}."]
-    return []
 
 
 def _named(table: CoalitionTable, error: CoalitionsError) -> SpecError:

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +22,11 @@ from surrogateshap.estimate import (
     fit_exact,
     kernel_shapley,
 )
-from surrogateshap.estimate.leave_one_out import all_but_one
-from surrogateshap.estimate.permutation import draw_orderings, marginal_gains
+from surrogateshap.estimate.leave_one_out import loss_draws
+from surrogateshap.estimate.permutation import marginal_gains
+from surrogateshap.games import Membership, MixtureGame
+from surrogateshap.games.coalitions import all_but_one, draw_orderings
+from surrogateshap.games.utilities.score import Mean
 
 N = 10
 WORTH = np.array([5.0, -3, 2, 2, 0, 1, 8, -1, 0, 4])
@@ -223,6 +227,19 @@ def test_leave_one_out_averages_and_names_what_is_missing():
     with pytest.raises(CoalitionsError, match="2 of 3 are not there") as caught:
         ESTIMATORS["leave_one_out"].fit(Sample(masks[:1], np.zeros(1), 0.0, 4.0), Options())
     assert caught.value.contributors == (1, 2)
+
+
+def test_leave_one_out_moves_with_the_images_as_its_variance_says():
+    """v(N) − v(N∖i) of a mean: i's images weigh 1/n, every other contributor's −1/(n(n − 1))."""
+    n, m = 4, 12
+    scores = np.random.default_rng(5).normal(size=(n, m)) * [[1], [2], [0.1], [5]]
+    membership = Membership(
+        tuple("abcd"), np.full(n, 7), sp.csr_array(np.eye(n)), np.repeat(np.arange(n, dtype=np.int64), m)
+    )
+    draws = loss_draws(MixtureGame(Mean(scores.ravel()), membership, 0.0), 4_000, seed=0)
+    of_mean = scores.var(axis=1, ddof=1) / m
+    weights = np.where(np.eye(n, dtype=bool), 1 / n, -1 / (n * (n - 1)))
+    np.testing.assert_allclose(draws.var(axis=0), weights**2 @ of_mean, rtol=0.1)
 
 
 @given(n=st.integers(2, 7), pairs=st.integers(1, 6), seed=st.integers(0, 2**32))

@@ -34,9 +34,10 @@ def pool(n=9, images=160, cells=8, seed=0):
 
 def enumerated(game, resamples, seed):
     rng, every = np.random.default_rng(seed), all_masks(game.n)
-    before = exact_shapley(game(every), game.n)
-    after = [exact_shapley(game.resampled(game.resample(rng))(every), game.n) for _ in range(resamples)]
-    return np.array(after) - before
+    even = np.ones(len(game.resample(np.random.default_rng(0))))
+    before = exact_shapley(game.resampled(even)(every), game.n)
+    moved = [even + game.step * (game.resample(rng) - even) for _ in range(resamples)]
+    return (np.array([exact_shapley(game.resampled(w)(every), game.n) for w in moved]) - before) / game.step
 
 
 @pytest.mark.parametrize("kind", ["mean", "quantile", "pairwise"])
@@ -68,6 +69,16 @@ def test_image_draws_match_the_error_of_a_mean():
     alone = Membership(("only",), np.array([3]), sp.csr_array(np.ones((1, 1))), np.zeros(50, dtype=np.int64))
     draws = image_draws(MixtureGame(Mean(scores), alone, empty_value=0.0), 2_000, seed=0)
     assert draws.std() == pytest.approx(scores.std() / np.sqrt(50), rel=0.1)
+
+
+def test_image_draws_of_a_smooth_utility_have_the_linearised_variance():
+    """A lone contributor's diversity 2 (E|x|² − |E x|²): each image counts by its squared distance from the mean."""
+    x = np.random.default_rng(0).normal(size=(12, 2))
+    alone = Membership(("only",), np.array([3]), sp.csr_array(np.ones((1, 1))), np.zeros(12, dtype=np.int64))
+    game = MixtureGame(Pairwise(x, "squared_euclidean"), alone, empty_value=0.0)
+    draws = image_draws(game, 1_000, seed=0)
+    influence = 2 * ((x - x.mean(axis=0)) ** 2).sum(axis=1)
+    assert draws.std() == pytest.approx(influence.std(ddof=1) / np.sqrt(12), rel=0.08)
 
 
 def test_equal_contributors_have_equal_draws_where_all_coalitions_count():
@@ -147,6 +158,32 @@ def test_ranks_are_certain_when_values_lie_far_apart_and_open_when_they_do_not()
     near = intervals(np.array([0.0, 0.001, 5.0]), draws, draws[:30], 0.9)
     assert near.rank_low.tolist() == [2, 2, 1]
     assert near.rank_high.tolist() == [3, 3, 1]
+
+
+def test_probability_of_the_top_follows_the_draws():
+    draws = np.random.default_rng(0).normal(size=(4_000, 4)) * 0.1
+    assert intervals(np.zeros(4), draws, None, 0.9).in_top is None
+    found = intervals(np.array([0.0, 9.0, 9.0, 5.0]), draws, None, 0.9, top=2).in_top
+    assert found.tolist() == [0, 1, 1, 0]
+    close = intervals(np.array([0.0, 0.1, 5.0, -5.0]), draws, draws[:40], 0.9, top=2).in_top
+    # The difference of two deviations from two sources has a standard deviation of 0.2.
+    np.testing.assert_allclose(close, [0.31, 0.69, 1, 0], atol=0.05)
+
+
+def test_ties_share_the_last_places_of_the_top():
+    sure = np.zeros((2, 5))
+    values = np.array([3.0, 1.0, 1.0, 1.0, 0.0])
+    for top, expected in ((1, [1, 0, 0, 0, 0]), (2, [1, 1 / 3, 1 / 3, 1 / 3, 0]), (4, [1, 1, 1, 1, 0]), (5, [1] * 5)):
+        np.testing.assert_allclose(intervals(values, sure, None, 0.9, top).in_top, expected)
+
+
+@given(n=st.integers(1, 9), seed=st.integers(0, 2**32), top=st.integers(1, 9))
+def test_probabilities_of_the_top_add_up(n, seed, top):
+    rng = np.random.default_rng(seed)
+    values = np.round(rng.normal(size=n), 1)
+    found = intervals(values, np.round(rng.normal(size=(30, n)), 1), None, 0.9, min(top, n)).in_top
+    assert found.sum() == pytest.approx(min(top, n))
+    assert ((found >= 0) & (found <= 1)).all()
 
 
 def test_equal_values_share_the_smallest_rank():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, coalition_shares, make_utility
+from surrogateshap.games.finite import leave_out
 from surrogateshap.spec.model import UtilitySection
 
 KINDS = {
@@ -15,6 +16,7 @@ KINDS = {
     "quantile": {"kind": "score", "statistic": {"quantile": 0.8}},
     "rate": {"kind": "rate", "class": 1},
     "frechet": {"kind": "frechet"},
+    "kernel": {"kind": "kernel"},
     "inception": {"kind": "inception"},
     "pairwise": {"kind": "pairwise"},
     "cosine": {"kind": "pairwise", "metric": "cosine"},
@@ -42,6 +44,11 @@ def membership(seed=0):
     return Membership(tuple("vwxyz"), rows, sp.csr_array(shares), cells, CELLS - 1)
 
 
+def even(game):
+    """The same game with no finite pool's bias taken off."""
+    return game.resampled(np.ones(N_IMAGES))
+
+
 def every(n):
     return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
 
@@ -49,7 +56,7 @@ def every(n):
 @pytest.mark.parametrize("kind", KINDS)
 def test_value_is_the_utility_of_the_coalitions_weighted_images(kind):
     m, u = membership(), utility(kind)
-    game = MixtureGame(u, m)
+    game = even(MixtureGame(u, m))
     by_hand = []
     for mask in every(N)[1:]:
         w = np.zeros(N_IMAGES)
@@ -102,8 +109,91 @@ def test_bootstrap_counts_equal_repeated_images():
     longer = Membership(m.names, m.rows, m.shares, m.cell_of_image[again], m.empty_cell)
     for kind in ("mean", "quantile", "inception", "pairwise"):
         resampled = MixtureGame(utility(kind), m).resampled(counts)
-        explicit = MixtureGame(utility(kind, repeated), longer)
+        explicit = MixtureGame(utility(kind, repeated), longer).resampled(np.ones(len(again)))
         np.testing.assert_allclose(resampled(every(N)), explicit(every(N)), rtol=1e-9)
+
+
+def squared(x, y):
+    return ((x - y) ** 2).sum()
+
+
+def minus_kernel(x, y):
+    return -((x @ y / len(x) + 1) ** 3)
+
+
+def distinct_pairs(e, m, mask, between):
+    """Mean over two independent images of a coalition's mixture, no image being paired with itself."""
+    mix = (m.rows * mask / m.rows[mask].sum()) @ m.shares
+    of = [np.flatnonzero(m.cell_of_image == c) for c in range(CELLS)]
+    return sum(
+        mix[a] * mix[b] * np.mean([between(e.features[x], e.features[y]) for x in of[a] for y in of[b] if x != y])
+        for a in range(CELLS - 1)
+        for b in range(CELLS - 1)
+    )
+
+
+def test_quadratic_utilities_pair_distinct_images():
+    m, e = membership(), encoded()
+    masks = every(N)[[1, 6, 21, 31]]
+    diversity = [distinct_pairs(e, m, mask, squared) for mask in masks]
+    np.testing.assert_allclose(MixtureGame(utility("pairwise"), m)(masks), diversity, rtol=1e-10)
+    # The reference is the pool itself: its part is the game's, and what is left is the coalition's.
+    game = MixtureGame(utility("kernel"), m)
+    rest = even(game)(masks) - [whole_pairs(e, m, mask) for mask in masks]
+    expected = [distinct_pairs(e, m, mask, minus_kernel) for mask in masks] + rest
+    np.testing.assert_allclose(game(masks), expected, rtol=1e-10)
+
+
+def whole_pairs(e, m, mask):
+    w = m.weights().T @ (m.rows * mask / m.rows[mask].sum())
+    return sum(
+        a * b * minus_kernel(x, y)
+        for a, x in zip(w, e.features, strict=True)
+        for b, y in zip(w, e.features, strict=True)
+    )
+
+
+@pytest.mark.parametrize("kind", ["frechet", "inception"])
+def test_curved_utilities_are_corrected_by_leaving_images_out(kind):
+    m = membership()
+    game, raw = MixtureGame(utility(kind), m), even(MixtureGame(utility(kind), m))
+    others = [raw.resampled(weights)(every(N)) for weights in leave_out(m.groups)]
+    np.testing.assert_allclose(game(every(N)), 5 * raw(every(N)) - 4 * np.mean(others, axis=0), rtol=1e-9)
+    assert (np.abs(game(every(N)) - raw(every(N))) > 1e-6).all()
+    assert game.v_full == pytest.approx(game(every(N))[-1], rel=1e-12)
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 4, 5, 10])
+def test_leaving_out_shows_the_variance_of_a_mean(images):
+    x, groups = np.random.default_rng(images).normal(size=images), np.full(images, 3)
+    means = np.array([weights @ x / weights.sum() for weights in leave_out(groups)])
+    assert means.mean() == pytest.approx(x.mean(), abs=1e-12)
+    expected = 0 if images == 1 else x.var(ddof=1) / images
+    if images <= 5:
+        assert 4 / 5 * ((means - x.mean()) ** 2).sum() == pytest.approx(expected, abs=1e-12)
+    assert all((weights >= 0).all() for weights in leave_out(groups))
+
+
+def test_small_pools_no_longer_bias_a_frechet_distance():
+    """One contributor of 20 images: without the correction the distance comes out too large."""
+    rng = np.random.default_rng(0)
+    far = rng.normal(size=(5_000, 3)) * [1, 2, 3]
+    target = Encoded(far, np.ones((5_000, 1)), np.zeros(5_000, dtype=np.int64), ("a",))
+    one = Membership(("one",), np.array([1]), sp.csr_array([[1.0]]), np.zeros(20, dtype=np.int64))
+    raw, corrected = [], []
+    for _ in range(150):
+        features = rng.normal(size=(20, 3)) * [1, 2, 3]
+        e = Encoded(features, np.ones((20, 1)), np.zeros(20, dtype=np.int64), ("a",))
+        game = MixtureGame(make_utility(FRECHET, e, target), one, empty_value=0.0)
+        raw.append(game.resampled(np.ones(20)).v_full)
+        corrected.append(game.v_full)
+    # The same distribution: the truth is nearly 0.
+    assert np.mean(raw) < -1
+    assert abs(np.mean(corrected)) < 0.2
+    assert np.square(corrected).mean() < np.square(raw).mean()
+
+
+FRECHET = TypeAdapter(UtilitySection).validate_python({"name": "u", "kind": "frechet"})
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=8), seed=st.integers(0, 2**32))
@@ -204,6 +294,26 @@ def test_fresh_game_measures_each_coalition_on_its_own_images():
     np.testing.assert_allclose(np.bincount(of_image, weights=counts), 15)
     expected = u.value(u.summarise(((of_image == 1) * counts / 15)[None]))[0]
     np.testing.assert_allclose(game.resampled(counts).values()[1], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "kernel", "inception"])
+def test_fresh_game_corrects_each_coalition_by_its_own_images(kind):
+    _, masks, of_image = fresh()
+    game, e = FreshGame(utility(kind), masks, of_image), encoded()
+    raw = game.resampled(np.ones(N_IMAGES)).values()
+    if kind == "inception":
+        others = [game.resampled(weights).values() for weights in leave_out(of_image)]
+        expected = 5 * raw - 4 * np.mean(others, axis=0)
+    else:
+        between = squared if kind == "pairwise" else minus_kernel
+        own = [e.features[of_image == k] for k in range(4)]
+        pairs = [[between(x, y) for i, x in enumerate(f) for j, y in enumerate(f) if i != j] for f in own]
+        whole = [[between(x, y) for x in f for y in f] for f in own]
+        expected = raw + np.mean(pairs, axis=1) - np.mean(whole, axis=1)
+    np.testing.assert_allclose(game.values(), expected, rtol=1e-9)
+    assert game.v_full == game.values()[3]
+    u = utility(kind)
+    np.testing.assert_allclose(raw[1], u.value(u.summarise((of_image == 1)[None] / 15))[0], rtol=1e-9)
 
 
 def test_fresh_game_takes_an_empty_value_and_knows_no_other_coalitions():

@@ -78,6 +78,19 @@ def cosine(x, y):
     return 1 - x @ y / np.linalg.norm(x) / np.linalg.norm(y)
 
 
+def kernel_of(x, y):
+    return (x @ y / len(x) + 1) ** 3
+
+
+def kernel(e, w, reference=REFERENCE):
+    """With the pool's images paired with themselves, the reference's not."""
+    pool, target = list(zip(w, e.features, strict=True)), reference.features
+    inside = sum(a * b * kernel_of(x, y) for a, x in pool for b, y in pool)
+    across = sum(a * np.mean([kernel_of(x, r) for r in target]) for a, x in pool)
+    apart = np.mean([kernel_of(r, s) for i, r in enumerate(target) for j, s in enumerate(target) if i != j])
+    return -(inside - 2 * across + apart)
+
+
 CASES = {
     "mean": ({"kind": "score"}, mean),
     "condition": ({"kind": "score", "score": "condition"}, lambda e, w: mean(e, w, "condition")),
@@ -91,6 +104,7 @@ CASES = {
     "rate by name": ({"kind": "rate", "class": "dog"}, lambda e, w: rate(e, w, 1)),
     "rate by index": ({"kind": "rate", "class": 3}, lambda e, w: rate(e, w, 3)),
     "frechet": ({"kind": "frechet"}, frechet),
+    "kernel": ({"kind": "kernel"}, kernel),
     "inception": ({"kind": "inception"}, inception),
     "squared": ({"kind": "pairwise"}, lambda e, w: pairwise(e, w, lambda x, y: ((x - y) ** 2).sum())),
     "cosine": ({"kind": "pairwise", "metric": "cosine"}, lambda e, w: pairwise(e, w, cosine)),
@@ -122,11 +136,36 @@ def test_utility_equals_its_definition(case, seed):
 @pytest.mark.parametrize("case", CASES)
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1))
 def test_summaries_are_linear_in_the_weights(case, seed, share):
-    utility, _ = make(case, encoded(seed % 5))
     w = weightings(seed, rows=2)
+    utility = make(case, encoded(seed % 5))[0].around(sp.csr_array(w))
     mixed = utility.summarise((share * w[0] + (1 - share) * w[1])[None])
     parts = utility.summarise(w)
-    np.testing.assert_allclose(mixed, share * parts[:1] + (1 - share) * parts[1:], atol=1e-12)
+    np.testing.assert_allclose(mixed, share * parts[:1] + (1 - share) * parts[1:], atol=1e-10)
+
+
+def test_kernel_distance_near_known_weightings_is_right_to_first_order():
+    e, w = encoded(0), weightings(0)
+    utility = make("kernel", e)[0]
+    toward = np.random.default_rng(1).dirichlet(np.ones(40)) - w[0]
+    step = 1e-5
+    toward *= w[0] > 0
+    toward -= w[0] * toward.sum()
+    for known in (utility.around(sp.csr_array(w)), utility.around(sp.csr_array(w[:1]), apart=True)):
+        slope = np.diff(known.value(known.summarise(w[0] + np.array([[0], [step]]) * toward)))[0] / step
+        exact = np.diff(utility.value(np.vstack([utility.summarise((w[0] + t * toward)[None]) for t in (0, step)])))[0]
+        assert slope == pytest.approx(exact / step, rel=1e-3)
+
+
+def test_kernel_distance_takes_blocks_and_a_reference_of_one_image(monkeypatch):
+    whole = make("kernel", encoded(0))[0]
+    w, groups = sp.csr_array(weightings(0)), np.arange(40) % 7
+    one = Encoded(REFERENCE.features[:1], REFERENCE.probabilities[:1], REFERENCE.conditions[:1], LABELS)
+    single = make("kernel", encoded(0), one)[0]
+    assert np.isfinite(single.value(single.summarise(w))).all()
+    monkeypatch.setattr("surrogateshap.games.utilities.kernel._BLOCK", 130)
+    blocks = make("kernel", encoded(0))[0]
+    np.testing.assert_allclose(blocks.value(blocks.summarise(w)), whole.value(whole.summarise(w)), rtol=1e-10)
+    np.testing.assert_allclose(blocks.own_pairs(groups), whole.own_pairs(groups), rtol=1e-10)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -180,9 +219,10 @@ def test_unknown_class_says_which_there_are(wanted, told):
         make_utility(SECTION.validate_python({"name": "u", "kind": "rate", "class": wanted}), encoded(0), None)
 
 
-def test_frechet_needs_a_reference():
+@pytest.mark.parametrize("case", ["frechet", "kernel"])
+def test_a_distance_needs_a_reference(case):
     with pytest.raises(ValueError, match="needs reference"):
-        make("frechet", encoded(0), None)
+        make(case, encoded(0), None)
 
 
 @pytest.mark.parametrize("change", ["features", "probabilities", "conditions", "range"])

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from surrogateshap.games.coalitions import draw_pairs
 from surrogateshap.games.membership import Membership
 from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.plan.manifest import Grouping, Manifest
@@ -201,12 +202,12 @@ def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:
 
 class TestFresh:
     def test_more_coalitions_extend_fewer(self) -> None:
-        few, many = fresh_masks(6, 10, 0, empty=True), fresh_masks(6, 40, 0, empty=True)
+        few, many = (fresh_masks(draw_pairs(6, pairs, 0), empty=True) for pairs in (5, 20))
         assert (many[: len(few)] == few).all()
         assert len(np.unique(many, axis=0)) == len(many)
         assert many[0].all()
         assert not many[1].any()
-        assert not (fresh_masks(6, 40, 0, empty=False).sum(axis=1) == 0).any()
+        assert not (fresh_masks(draw_pairs(6, 20, 0), empty=False).sum(axis=1) == 0).any()
 
     @pytest.mark.parametrize("proxy", ["prompt", "image"])
     def test_every_coalition_has_images_of_its_own_rows(self, tiny: Project, proxy: str) -> None:
@@ -240,6 +241,6 @@ class TestFresh:
 
         def keys(coalitions: int) -> tuple[str, ...]:
             request = PoolRequest("prompt", 0, 5, 5, "g", "u")
-            return build_fresh_pool(request, manifest, manifest.groupings[0], coalitions).keys
+            return build_fresh_pool(request, manifest, manifest.groupings[0], "surrogate", coalitions).keys
 
         assert keys(20)[: len(keys(8))] == keys(8)

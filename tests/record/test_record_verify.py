@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from surrogateshap.errors import VerificationError
 from surrogateshap.record.folder import write_run_folder
-from surrogateshap.record.results import Results
+from surrogateshap.record.results import Payout, PayoutShare, Results
 from surrogateshap.record.statement import build_statement, checksum, statement_bytes
 from surrogateshap.record.verify import verify
 from tests.record.example import ENVIRONMENT, plan, results
@@ -76,6 +76,39 @@ def test_an_untouched_record_holds(record):
     ]
     assert all(check.holds for check in report.checks)
     assert report.record == str(record)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "holds"), [("exact", False), ("leave_one_out", True), ("surrogateshap_paper", True)]
+)
+def test_values_that_miss_the_whole_say_by_how_much(tmp_path, estimator, holds):
+    """0.7 − 0.1 − 0.1 is 0.5, and v(N) − v(∅) is 0.6 here."""
+    outcome = results()
+    games = tuple(
+        game.model_copy(update={"estimator": estimator, "v_full": 0.85, "efficiency_gap": 0.1})
+        for game in outcome.games
+    )
+    record = write(tmp_path / "run", outcome.model_copy(update={"games": games}))
+    assert verify(record).holds == holds
+    wrong = tuple(game.model_copy(update={"efficiency_gap": 0.2}) for game in games)
+    record = write(tmp_path / "wrong", outcome.model_copy(update={"games": wrong}))
+    assert any(name.startswith("efficiency") for name in failures(record))
+
+
+@pytest.mark.parametrize(("shares", "holds"), [((0.5, 0.5, 0), True), ((0.5, 0.4, 0), False), ((1.5, -0.5, 0), False)])
+def test_shares_for_payment_add_up(tmp_path, shares, holds):
+    outcome = results()
+    first = outcome.games[0]
+    names = [row.name for row in first.contributors]
+    rows = tuple(
+        PayoutShare(name=name, share=share, low=0, high=1, amount=None)
+        for name, share in zip(names, shares, strict=True)
+    )
+    games = (first.model_copy(update={"payout": Payout(rule="r", shares=rows)}), outcome.games[1])
+    record = write(tmp_path / "run", outcome.model_copy(update={"games": games}))
+    assert set(failures(record)) == (set() if holds else {"payout of artist / quality / prompt"})
+    games = (first.model_copy(update={"payout": Payout(rule="r", shares=rows[:2])}), outcome.games[1])
+    assert failed(write(tmp_path / "fewer", outcome.model_copy(update={"games": games})))
 
 
 def test_folder_stands_for_its_record(record):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, Group
 
-from surrogateshap.record.results import Results
+from surrogateshap.record.results import Interaction, Payout, PayoutShare, Results
 from surrogateshap.report import (
     COLUMNS,
     UnknownGameError,
@@ -22,6 +22,7 @@ from surrogateshap.report import (
     to_markdown,
     to_parquet,
 )
+from surrogateshap.report.data import PAYOUT_COLUMNS
 from surrogateshap.report.table import BAR, bar
 from tests.samples import HOSTILE, contributor, game, golden, hostile_results, peaceful_results
 
@@ -180,3 +181,50 @@ def test_bar(numbers: tuple[float, float, float, float, float], drawn: str) -> N
 def test_bars_are_as_wide_as_promised(numbers: list[float]) -> None:
     low, value, high = sorted(numbers)
     assert len(bar(value, low, high, min(0.0, low), max(0.0, high))) == BAR
+
+
+def paying_results() -> Results:
+    """The hostile names, in pairs and paid."""
+    results = hostile_results()
+    (one,) = results.games
+    shares = tuple(
+        PayoutShare(name=row.name, share=0.1, low=0.0, high=0.25, amount=1234.5 if row.rank > 1 else 0.0)
+        for row in one.contributors
+    )
+    pairs = tuple(Interaction(a=HOSTILE[i], b=HOSTILE[j], value=0.5 - i) for i in range(4) for j in range(i + 1, 5))
+    paid = one.model_copy(update={"payout": Payout(rule="in proportion | to `values`", shares=shares)})
+    return results.model_copy(update={"games": (paid.model_copy(update={"interactions": pairs[:12]}),)})
+
+
+def test_payments_and_pairs_in_a_table() -> None:
+    text = shown(paying_results())
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert all(character.isprintable() or character == "\n" for character in text)
+    golden(GOLDEN / "paying.txt", text)
+
+
+def test_payments_and_pairs_in_markdown() -> None:
+    text = to_markdown(paying_results())
+    golden(GOLDEN / "paying.md", text)
+    for columns in (3, 4, 7):
+        rows = [line for line in text.splitlines() if line.replace("\\|", "").count("|") == columns + 1]
+        assert len(rows) >= 4
+    assert "<" not in text
+
+
+def test_payments_are_columns_where_there_are_some(tmp_path: Path) -> None:
+    paying = paying_results()
+    both = paying.model_copy(update={"games": (*paying.games, *peaceful_results().games)})
+    rows = list(csv.DictReader(io.StringIO(to_csv(both))))
+    assert tuple(rows[0]) == (*COLUMNS, *PAYOUT_COLUMNS)
+    assert [rows[1][column] for column in PAYOUT_COLUMNS] == ["0.1", "0.0", "0.25", "1234.5"]
+    assert [rows[-1][column] for column in PAYOUT_COLUMNS] == [""] * 4
+    to_parquet(both, tmp_path / "out.parquet")
+    frame = polars.read_parquet(tmp_path / "out.parquet")
+    assert frame.columns == [*COLUMNS, "v_empty", "v_full", *PAYOUT_COLUMNS]
+    assert frame["payout_amount"].to_list()[:2] == [0.0, 1234.5]
+    assert frame["payout_share"].dtype == polars.Float64
+    assert frame["payout_share"].null_count() == 6
+    chosen = select(both, top=2).games[0]
+    assert chosen.payout is not None
+    assert [one.name for one in chosen.payout.shares] == [one.name for one in chosen.contributors]

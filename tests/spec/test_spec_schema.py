@@ -116,11 +116,11 @@ def test_what_the_template_offers_in_comments_works(tmp_path: Path) -> None:
     """Every line that is a key or a table behind `# ` can be switched on; together they are a spec."""
     lines = template().split("\n")
     offered = [line for line in lines if line.startswith("# ") and ("= " in line or line.startswith("# ["))]
-    assert len(offered) == 19
+    assert len(offered) == 23
     path = tmp_path / "spec.toml"
     path.write_text("\n".join(line[2:] if line in offered else line for line in lines), encoding="utf-8")
     spec = load_spec(path).spec
-    assert {each.kind for each in spec.utility} == {"score", "frechet", "rate", "inception", "pairwise"}
+    assert {each.kind for each in spec.utility} == {"score", "frechet", "kernel", "rate", "inception", "pairwise"}
     assert (spec.model.null_class, spec.contributors.grouping[0].other) == (10, "everyone else")
 
 

@@ -105,7 +105,7 @@ def test_other_estimators(estimator: Any) -> None:
 
 
 def test_orderings_in_a_table() -> None:
-    from surrogateshap.estimate.permutation import draw_orderings
+    from surrogateshap.games.coalitions import draw_orderings
 
     masks = draw_orderings(6, 20_000, seed=0)
     values = VALUES[masks @ (1 << np.arange(6))]
@@ -331,6 +331,39 @@ def test_any_small_table_is_efficient_or_refused(n: int, rows: int, seed: int, s
     assert all(np.isfinite([one.value, one.low, one.high]).all() for one in game.contributors)
 
 
+def test_rows_without_a_value_of_this_game_are_left_out(tmp_path: Path) -> None:
+    other = pl.Series("value.b.image", [1.0, None] * 31 + [3.0] * (frame().height - 62))
+    table = frame().rename({"value": "value.a.image"}).with_columns(other)
+    whole = estimate(table, value="value.a.image")
+    assert whole.contributors == estimate(frame()).contributors
+    some = estimate(table, value="value.b.image", estimator="kernel", empty=0.0, full=3.0)
+    assert some.coalitions == frame().height - 31
+    table.write_csv(tmp_path / "t.csv")
+    read = estimate(tmp_path / "t.csv", value="value.b.image", estimator="kernel", empty=0.0, full=3.0)
+    assert read.contributors == some.contributors
+    with pytest.raises(SpecError, match="no finite number in row 2"):
+        estimate(table.rename({"value.b.image": "worth"}).drop("value.a.image"), value="worth")
+    with pytest.raises(SpecError, match="no row has a value"):
+        estimate(table.with_columns(pl.lit(None, pl.Float64).alias("value.b.image")), value="value.b.image")
+
+
+def test_shares_for_payment_from_a_table() -> None:
+    game = estimate(frame(), payout=100)
+    assert game.payout is not None
+    assert sum(round((one.amount or 0) * 100) for one in game.payout.shares) == 10_000
+    for one, paid in zip(game.contributors, game.payout.shares, strict=True):
+        total = sum(max(row.value, 0) for row in game.contributors)
+        assert (paid.name, paid.share) == (one.name, pytest.approx(max(one.value, 0) / total))
+        assert paid.low == paid.share == paid.high  # every coalition, no noise
+    unsure = estimate(frame().head(40), payout=100, estimator="kernel").payout
+    assert unsure is not None
+    assert any(one.low < one.share < one.high for one in unsure.shares)
+    lost = estimate(frame(), payout=100, estimator="leave_one_out")
+    assert "rest on values that are no Shapley values" in lost.warnings[-1]
+    with pytest.raises(SpecError, match="two decimals at most"):
+        estimate(frame(), payout=0.125)
+
+
 # The command
 
 
@@ -349,6 +382,8 @@ def test_the_command_prints_a_table_and_json(tmp_path: Path, capsys: pytest.Capt
     assert "exact, 62 coalitions\n" in text
     assert "4 contributors more, not shown" in text
     assert "13 weaker pairs more, not shown" in text
+    assert "Paid to" not in text
+    assert "Paid to" in run(capsys, path, *ends, "--payout", 12.5)[1]
     code, text, err = run(capsys, path, *ends, "--json", "--top", 3, "-o", out)
     assert (code, text, err) == (0, "", "")
     found = json.loads(out.read_text())

@@ -80,6 +80,7 @@ class Place:
     rank_high: int | None = None
     rows: int | None = None
     share: float | None = None
+    in_top: float | None = None
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,18 @@ def _game_of(game: GameResult) -> GameInfo:
 
 def _settled(game: GameResult) -> Ranking:
     places = (
-        Place(row.rank, row.name, row.value, row.low, row.high, row.rank_low, row.rank_high, row.rows, row.share)
+        Place(
+            row.rank,
+            row.name,
+            row.value,
+            row.low,
+            row.high,
+            row.rank_low,
+            row.rank_high,
+            row.rows,
+            row.share,
+            row.in_top,
+        )
         for row in game.contributors
     )
     return Ranking(_game_of(game), Grade.RESULT, game.images, tuple(places), game)

@@ -6,6 +6,7 @@ from surrogateshap.games.encoded import Encoded
 from surrogateshap.games.utilities.base import Utility, class_index
 from surrogateshap.games.utilities.frechet import Frechet
 from surrogateshap.games.utilities.inception import Inception
+from surrogateshap.games.utilities.kernel import Kernel
 from surrogateshap.games.utilities.pairwise import Pairwise
 from surrogateshap.games.utilities.score import Mean, WeightedQuantile, score_of
 from surrogateshap.spec.model import (
@@ -26,8 +27,8 @@ __all__ = ["Utility", "class_index", "make_utility"]
 def make_utility(section: UtilitySection, encoded: Encoded, reference: Encoded | None = None) -> Utility:
     """The utility that a spec's section asks for, on a pool's encoded images.
 
-    `reference` is what a Fréchet distance is measured to. Raises ValueError for a class that the classifier doesn't
-    have and for a Fréchet utility without a reference.
+    `reference` is what a Fréchet or kernel distance is measured to. Raises ValueError for a class that the classifier
+    doesn't have and for such a distance without a reference.
     """
     match section:
         case ScoreUtility():
@@ -49,7 +50,9 @@ def make_utility(section: UtilitySection, encoded: Encoded, reference: Encoded |
                 raise ValueError("a Fréchet distance needs reference images")
             return Frechet(encoded.features, reference.features)
         case KernelUtility():
-            raise NotImplementedError  # filled in by the next commit
+            if reference is None:
+                raise ValueError("a kernel distance needs reference images")
+            return Kernel(encoded.features, reference.features)
         case InceptionUtility():
             return Inception(encoded.probabilities)
         case PairwiseUtility():

@@ -6,11 +6,17 @@ from typing import Protocol
 
 import scipy.sparse as sp
 
-from surrogateshap.games.encoded import Floats
+from surrogateshap.games.encoded import Floats, Ints
 
 
 class Utility(Protocol):
     """A number for a set of weighted images of one pool."""
+
+    curved: bool = False
+    """Whether a finite pool biases it so that games have to correct it by leaving images out."""
+    step: float = 0.3
+    """How far from the pool's own weights its resamples go. A short way gives the variance of the linearised utility,
+    which a whole bootstrap step overstates where a small pool's curvature counts; 1 for utilities with jumps."""
 
     def summarise(self, weights: sp.csr_array | Floats) -> Floats:
         """Summaries (K, p) of K weightings (K, N) whose rows sum to 1; linear in the weights."""
@@ -19,6 +25,22 @@ class Utility(Protocol):
     def value(self, summaries: Floats) -> Floats:
         """Utilities (M,) of M summaries (M, p)."""
         ...
+
+    def around(self, weights: sp.csr_array, *, apart: bool = False) -> "Utility":
+        """The same utility for mixtures of these weightings (K, N), and to first order for others near them.
+
+        `apart`: for each of them alone; then no image has a weight in two.
+        """
+        return self
+
+    def own_pairs(self, groups: Ints) -> Floats | None:
+        """By how much, per squared weight, each image (N,) lowers the utility by being paired with itself.
+
+        Independent draws never are the same image, so games add Σ_x w_x² times this, which makes a quadratic utility
+        unbiased. It is estimated within `groups` (N,) of images of one distribution, and 0 for an image alone there.
+        None where the utility isn't quadratic.
+        """
+        return None
 
 
 def class_index(wanted: int | str, labels: Sequence[str]) -> int:

@@ -4,14 +4,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from surrogateshap.games.encoded import Floats
+from surrogateshap.games.utilities.base import Utility
 
 
-class Frechet:
+class Frechet(Utility):
     """Minus |μ − μ_r|² + tr(Σ + Σ_r − 2 (Σ_r^½ Σ Σ_r^½)^½), with population covariances. p = d + d(d + 1)/2.
 
     Features are expressed around μ_r in Σ_r's eigenvectors, which leaves the distance as it is, keeps second moments
     small, and turns Σ_r^½ into a scaling.
     """
+
+    curved = True
 
     def __init__(self, features: Floats, reference: Floats) -> None:
         centre = reference.mean(axis=0)

@@ -5,10 +5,13 @@ import scipy.sparse as sp
 from scipy.special import xlogy
 
 from surrogateshap.games.encoded import Floats
+from surrogateshap.games.utilities.base import Utility
 
 
-class Inception:
+class Inception(Utility):
     """exp of the mean Kullback–Leibler divergence of class probabilities (N, k) from their mean. p = k + 1."""
+
+    curved = True
 
     def __init__(self, probabilities: Floats) -> None:
         negentropy = xlogy(probabilities, probabilities).sum(axis=1, keepdims=True)

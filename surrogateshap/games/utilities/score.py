@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from surrogateshap.games.encoded import Encoded, Floats
-from surrogateshap.games.utilities.base import class_index
+from surrogateshap.games.utilities.base import Utility, class_index
 from surrogateshap.spec.model import ClassScore
 
 _TOLERANCE = 1e-12
@@ -24,7 +24,7 @@ def score_of(score: Literal["confidence", "condition"] | ClassScore, encoded: En
     return np.where(encoded.conditions < 0, 1 / len(encoded.labels), asked)
 
 
-class Mean:
+class Mean(Utility):
     """Weighted mean of scores (N,); of indicators, a rate. p = 1."""
 
     def __init__(self, scores: Floats) -> None:
@@ -39,11 +39,13 @@ class Mean:
         return summaries[:, 0]
 
 
-class WeightedQuantile:
+class WeightedQuantile(Utility):
     """Lower weighted quantile: the smallest score whose cumulated weight reaches q. p = number of distinct scores.
 
     The cumulated weights are linear in the weights, so a coalition's are the mixture of its contributors'.
     """
+
+    step = 1.0
 
     def __init__(self, scores: Floats, q: float) -> None:
         self._levels, of_image = np.unique(scores, return_inverse=True)

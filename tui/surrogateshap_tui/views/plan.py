@@ -159,6 +159,8 @@ def _games(games: tuple[GamePlan, ...], palette: Palette) -> RenderableType:
         title = plain(str(game.info))
         for names in game.indistinguishable:
             title.append("\n! can't tell apart: ", palette.warning).append(plain(", ".join(names), 1000))
+        if game.coalitions_because:
+            title.append("\n  ").append(plain(game.coalitions_because, 200))
         table.add_row(title, Text(game.estimator), Text(f"{units.plural(game.coalitions, 'coalition')}"))
     return table
 

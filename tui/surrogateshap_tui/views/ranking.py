@@ -86,7 +86,7 @@ def standing(ranking: Ranking | None) -> str:
     if ranking.result is None:
         return f"final, from {images}"
     result = ranking.result
-    how = f"{'exact' if result.estimator == 'exact' else 'surrogate'}, {units.plural(result.coalitions, 'coalition')}"
+    how = f"{result.estimator}, {units.plural(result.coalitions, 'coalition')}"
     return f"final, from {images}; {how}; {result.level:.0%} intervals".replace("%", " %")
 
 
@@ -125,6 +125,8 @@ def draw_place(place: Place, ranking: Ranking, palette: Palette) -> RenderableTy
     rank = f"rank {place.rank} of {len(ranking.places)}"
     if place.rank_low is not None:
         rank += f", {place.rank_low} to {place.rank_high}"
+    if place.in_top is not None and ranking.result is not None:
+        rank += f"; in the top {ranking.result.top} with {units.percent(place.in_top)}"
     parts: list[RenderableType] = [
         Text.assemble(plain(place.name, style="bold"), ("  " + rank, palette.muted)),
         Text("   ".join(words)),
