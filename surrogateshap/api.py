@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.model import Plan
+    from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.results import EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import PayoutSection, Spec
@@ -29,6 +30,10 @@ _READ_IN_PASSING = 256 << 20
 
 def ignore(_: "Event") -> None:
     """Watches nothing."""
+
+
+def _silent(_: str) -> None:
+    """Tells nobody."""
 
 
 def store_folder(spec: Path, store: Path | None) -> Path:
@@ -64,11 +69,10 @@ def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path]
 
 def save_plan(made: "Plan", out: Path) -> None:
     """Writes a plan for `apply`. Raises PlanError where it can't be written."""
+    from surrogateshap.spec.paths import path_from
     from surrogateshap.store.atomic import atomic_write_bytes
 
-    # Both folders without links, so that `..` means the same to whoever reads the plan.
-    named, folder = Path(made.spec_file), os.path.realpath(out.parent)
-    spec = Path(os.path.relpath(Path(os.path.realpath(named.parent), named.name), folder)).as_posix()
+    spec = path_from(out.parent, Path(made.spec_file))
     try:
         atomic_write_bytes(out, made.model_copy(update={"spec_file": spec}).model_dump_json(indent=1).encode() + b"\n")
     except OSError as error:
@@ -173,6 +177,69 @@ def _payout(asked: "PayoutSection | float | None", file: str) -> "PayoutSection 
     return PayoutSection(amount=float(asked))
 
 
+def plan_anchors(
+    target: str,
+    count: int,
+    out: Path,
+    *,
+    grouping: str | None = None,
+    seed: int | None = None,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+) -> "AnchorPlan":
+    """Chooses `count` coalitions most worth retraining, and writes for each the rows to train on, all into `out`.
+
+    `target` is a spec, or a run of the store. Nothing is trained. Raises SpecError, RunError where there is no such
+    run, and PlanError where there are not so many coalitions or the folder can't be written.
+    """
+    from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.record.anchors import plan_anchors as write
+
+    path = Path(target)
+    if path.is_file():
+        return write(compile_spec(_spec_of(path, allow_paths)[0], allow_paths), count, grouping, seed, out)
+    opened, row = _find_run(target, store, unfinished=True)
+    with opened:
+        beside = opened.root.parent / Path(row.spec_file).name
+    compiled = compile_spec(
+        next((file for file in (Path(row.spec_file), beside) if file.is_file()), beside), allow_paths
+    )
+    if compiled.run != row.run:
+        message = f"{harmless(compiled.checked.loaded.file)} is no longer what run {row.run} was made from"
+        raise PlanError(message, f"It would be run {compiled.run}: name the spec itself.")
+    return write(compiled, count, grouping, seed, out)
+
+
+def train_anchors(
+    folder: Path,
+    *,
+    spec: Path | None = None,
+    allow_commands: bool = False,
+    timeout: float | None = None,
+    images: int = 400,
+    keep_going: bool = False,
+    allow_paths: Sequence[Path] = (),
+    say: Callable[[str], None] = _silent,
+    stop: threading.Event | None = None,
+) -> Path:
+    """Trains and evaluates the anchors in a folder, as far as they are not yet; returns the path of their table.
+
+    With `allow_commands` the spec's `[fidelity] trainer` makes missing models, each within `timeout` seconds; without,
+    models that are there are evaluated, and SpecError tells what would run. A failed one ends it with RunError, at
+    once or, with `keep_going`, after the others; setting `stop` ends it with InterruptedRun. What is finished is kept.
+    `say` is told one line per step. Raises PlanError where the folder holds no anchors of the spec's manifest.
+    """
+    from surrogateshap.execute.anchors import AnchorOptions
+    from surrogateshap.execute.anchors import train_anchors as train
+    from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.record.anchors import PLAN, read_plan
+
+    made = read_plan(folder)
+    compiled = compile_spec(spec or _named_spec(made.spec_file, folder, folder / PLAN, allow_paths), allow_paths)
+    options = AnchorOptions(allow_commands, timeout, images, keep_going)
+    return train(compiled, folder, made, options, say, stop or threading.Event())
+
+
 def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[list[tuple[int, Event]], str]":
     """Events of a run, also of one that another process works on, later than `after`; and the run's status.
 
@@ -222,13 +289,19 @@ def _spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
     except ValueError:
         remedy = "Make one with `surrogateshap plan SPEC -o PLAN`."
         raise PlanError(f"{harmless(str(target))} is not a plan of this version", remedy) from None
+    return _named_spec(saved.spec_file, target.parent, target, allow), saved
+
+
+def _named_spec(spec_file: str, folder: Path, named_by: Path, allow: Sequence[Path]) -> Path:
+    """The spec that a file in `folder` names; it lies in there, under the working directory or in `allow`."""
     from surrogateshap.spec.paths import PathRefused, resolve
 
-    folder = target.parent.resolve()
+    folder = folder.resolve()
     try:
-        return resolve(os.path.normpath(folder / saved.spec_file), folder, (*allow, Path.cwd())), saved
+        return resolve(os.path.normpath(folder / spec_file), folder, (*allow, Path.cwd()))
     except PathRefused as refused:
-        raise PlanError(f"{harmless(str(target))} names a spec elsewhere: {refused.message}", refused.remedy) from None
+        message = f"{harmless(str(named_by))} names a spec elsewhere: {refused.message}"
+        raise PlanError(message, refused.remedy) from None
 
 
 def _is_plan(target: Path) -> bool:

@@ -22,6 +22,19 @@ def harmless(text: str, limit: int = 200) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def escaped(text: str) -> str:
+    """`text` exactly, between quotes, with escapes as in JSON for what `harmless` would replace or shorten."""
+    shown = ""
+    for character in text:
+        if character == " ":
+            shown += "\\u0020" if shown.endswith(" ") else " "
+        elif character in '"\\':
+            shown += "\\" + character
+        else:
+            shown += character if character.isprintable() else json.dumps(character)[1:-1]
+    return f'"{shown}"'
+
+
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp", "Co"})
 
 

@@ -41,8 +41,10 @@ def modules_after(arguments: list[str], cwd: Path) -> set[str]:
         ["verify", "record.json"],
         ["schema"],
         ["estimate", "--help"],
+        ["anchors", "plan", "spec.toml", "--count", "4", "-o", "anchors"],
+        ["anchors", "train", "--help"],
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_light_commands_stay_light(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text((ROOT / "specs" / "digits.toml").read_text())

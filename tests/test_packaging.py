@@ -15,6 +15,7 @@ NEEDED = (
     "surrogateshap/_examples/digits/LICENSE-DATA.md",
     "surrogateshap/_examples/digits/contributors.parquet",
     "surrogateshap/_examples/digits/reference.parquet",
+    "surrogateshap/_examples/digits/train_coalition.py",
     "surrogateshap/_examples/digits/classifier/config.json",
     "surrogateshap/_examples/digits/classifier/model.safetensors",
     "surrogateshap/_examples/digits/classifier/preprocessor_config.json",

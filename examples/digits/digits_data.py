@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 CLASSES = 10
 LEVELS = 16  # the data set's grey levels run from 0 to 16
@@ -66,6 +65,8 @@ class Pool:
     """The real digits, handed out without overlap."""
 
     def __init__(self, rng: np.random.Generator) -> None:
+        from sklearn.datasets import load_digits  # here: whoever trains on rows that are there needs no scikit-learn
+
         digits = load_digits()
         self.levels: NDArray[np.int64] = digits.images.astype(np.int64)
         self.labels: Labels = digits.target.astype(np.int64)

@@ -45,8 +45,8 @@ class Features:
         objects = {
             made: self._read(keys.encoding(encoder.digest, made)) for made in dict.fromkeys(at[0] for at in places)
         }
-        class_of_condition = np.array([*self._classes(encoder), -1], np.int64)
-        encoded = _encoded(
+        class_of_condition = encoder_classes(self._compiled, encoder)
+        encoded = as_encoded(
             np.stack([objects[made]["features"][slot] for made, slot in places]),
             np.stack([objects[made]["probabilities"][slot] for made, slot in places]),
             class_of_condition[pool.conditions[np.asarray(images)]],
@@ -55,28 +55,31 @@ class Features:
         self._pools[cached] = encoded
         return encoded
 
-    def _classes(self, encoder: EncoderInput) -> list[int]:
-        """The encoder's class of each of the manifest's conditions; -1 where it has none."""
-        card = self._compiled.checked.card
-        found = []
-        for condition in self._compiled.checked.manifest.conditions:
-            index = card.index(condition)
-            known = None if index is None else class_index(card.labels[index], encoder.labels)
-            found.append(-1 if known is None else known)
-        return found
-
     def of_reference(self, game: GameDesign) -> Encoded | None:
         """What the game's encoder says of its reference; None where it has none."""
         key = reference_key(self._compiled, game)
         if key is None:
             return None
         arrays = self._read(key)
-        return _encoded(
+        return as_encoded(
             arrays["features"], arrays["probabilities"], np.full(len(arrays["features"]), -1, np.int64), game.encoder
         )
 
 
-def _encoded(features: np.ndarray, probabilities: np.ndarray, conditions: np.ndarray, encoder: EncoderInput) -> Encoded:
+def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:
+    """(C + 1,): the encoder's class of each of the manifest's conditions, -1 where it has none; -1 for no condition."""
+    card = compiled.checked.card
+    found = []
+    for condition in compiled.checked.manifest.conditions:
+        index = card.index(condition)
+        known = None if index is None else class_index(card.labels[index], encoder.labels)
+        found.append(-1 if known is None else known)
+    return np.array([*found, -1], np.int64)
+
+
+def as_encoded(
+    features: np.ndarray, probabilities: np.ndarray, conditions: np.ndarray, encoder: EncoderInput
+) -> Encoded:
     """In double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
     if not (np.isfinite(features).all() and np.isfinite(probabilities).all()):
         message = f"encoder `{encoder.name}` gives values that are not finite for some images"

@@ -11,7 +11,8 @@ from surrogateshap.execute.shards import cut
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import reference_key, steps_per_image, unique_keys
-from surrogateshap.plan.check import EncoderInput
+from surrogateshap.plan.cards import ModelCard
+from surrogateshap.plan.check import EncoderInput, Reference
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.manifest import read_images
 from surrogateshap.plan.pool import Pool
@@ -21,6 +22,15 @@ _REFERENCE_AT_MOST = 10_000
 """Images of a reference that are encoded; of a larger one, as many evenly spaced rows."""
 
 Found = dict[str, tuple[str, int]]
+
+
+def reference_images(card: ModelCard, reference: Reference) -> np.ndarray:
+    """A reference's images in the model's shape, (N, H, W, C) uint8. Raises RunError for what is no image."""
+    images = [
+        decode(data, card.height, card.width, card.channels, f"row {row} of {reference.path.name}")
+        for row, data in read_images(reference.path, reference.column, at_most=_REFERENCE_AT_MOST)
+    ]
+    return np.stack(images)
 
 
 class Filler:
@@ -156,13 +166,7 @@ class Filler:
     def _encode_reference(self, key: str, game: GameDesign) -> None:
         if game.reference is None:
             return
-        card = self._compiled.checked.card
-        path, column = game.reference.path, game.reference.column
-        images = [
-            decode(data, card.height, card.width, card.channels, f"row {row} of {path.name}")
-            for row, data in read_images(path, column, at_most=_REFERENCE_AT_MOST)
-        ]
-        view = self._workshop.encode(game.encoder, np.stack(images))
+        view = self._workshop.encode(game.encoder, reference_images(self._compiled.checked.card, game.reference))
         encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
         self._store.remember(key, encoded, "encode")
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,16 +52,14 @@ class Workshop:
     @cached_property
     def model(self) -> Model:
         """The frozen model."""
+        return self.load_model(self._compiled.checked.model_path)
+
+    def load_model(self, folder: Path) -> Model:
+        """A model of the frozen one's shape, sampled as the spec asks."""
         from surrogateshap.execute.models.class_conditional import ClassConditionalModel
 
-        spec = self._compiled.spec
-        return ClassConditionalModel(
-            self._compiled.checked.model_path,
-            self._compiled.checked.card,
-            spec.sampling,
-            spec.proxy.strength,
-            self.device,
-        )
+        spec, card = self._compiled.spec, self._compiled.checked.card
+        return ClassConditionalModel(folder, card, spec.sampling, spec.proxy.strength, self.device)
 
     def prepare(self, encoder: EncoderInput) -> None:
         """Loads an encoder, once."""
@@ -69,14 +68,14 @@ class Workshop:
 
             self._encoders[encoder.name] = Classifier(encoder.path, self.device)
 
-    def make(self, items: Sequence[Item]) -> tuple[np.ndarray, dict[str, Any]]:
-        """Images (N, H, W, C) uint8, and where they were made."""
+    def make(self, items: Sequence[Item], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Images (N, H, W, C) uint8 of the frozen or of another model, and where they were made."""
         import torch
 
-        requests = self._requests(items)
+        chosen, requests = model or self.model, self._requests(items)
         with self._memory_of(len(requests)):
-            images = self.model.generate(requests)
-        return images, {"device": self.device_name, "dtype": self.model.dtype, "threads": torch.get_num_threads()}
+            images = chosen.generate(requests)
+        return images, {"device": self.device_name, "dtype": chosen.dtype, "threads": torch.get_num_threads()}
 
     def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
         """How badly the model denoises the items' training images."""

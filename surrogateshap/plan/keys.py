@@ -113,6 +113,11 @@ def fit(game_key: str, spec: Spec, estimator: str) -> str:
     )
 
 
+def training(rows: str, seed: int, command: Sequence[str]) -> str:
+    """Of an anchor's model: the rows it is trained on, the seed and the spec's command."""
+    return digest({"rows": rows, "seed": seed, "command": list(command)})
+
+
 def plan(spec: Spec, inputs: Mapping[str, str]) -> str:
     """`plan_id`: of everything that changes results. `inputs` maps roles to content digests."""
     document = {name: _section(getattr(spec, name)) for name in type(spec).model_fields if name not in _NOT_HASHED}

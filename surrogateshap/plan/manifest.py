@@ -78,6 +78,18 @@ def read_images(
             yield row, value
 
 
+def read_rows(path: Path, rows: np.ndarray) -> pl.DataFrame:
+    """The given rows of a Parquet file, in file order: all of its columns, after a column `row` with their numbers.
+
+    The column is `row_` where the file has a `row` of its own, and so on. Raises OSError where it can't be read.
+    """
+    column, taken = "row", set(parquet_schema(path))
+    while column in taken:
+        column += "_"
+    kept = pl.Series(np.asarray(rows), dtype=pl.UInt32).implode()
+    return _collect(_scan(path).with_row_index(column).filter(pl.col(column).is_in(kept)))
+
+
 def _scan(path: Path) -> pl.LazyFrame:
     """One file, whatever its name: `*` and `[…]` in it are no patterns."""
     return pl.scan_parquet(path, glob=False)

@@ -268,3 +268,27 @@ def fresh_masks(drawn: np.ndarray, *, empty: bool) -> np.ndarray:
     masks = np.concatenate([np.repeat(ends, drawn.shape[1], axis=1), drawn])
     _, kept = np.unique(masks, axis=0, return_index=True)
     return masks[np.sort(kept)]
+
+
+def build_anchor_pool(request: PoolRequest, manifest: Manifest, rows: np.ndarray) -> Pool:
+    """Images of a model that was trained on the given rows, from noise, under the conditions that the rows have.
+
+    Conditions come in the proportions of the rows. Each image has the noise that the prompt proxy's pool has for the
+    same condition and replicate, so that what differs between the two is the model.
+    """
+    counts = np.bincount(manifest.condition_of_row[rows], minlength=len(manifest.conditions))
+    counts = allocate(counts, request.images)
+    cell = np.repeat(np.arange(len(counts)), counts)
+    replicate = np.concatenate([np.arange(count) for count in counts])
+    naming = _Naming(request, manifest)
+    named = [naming.name(*image) for image in zip(cell.tolist(), [-1] * len(cell), replicate.tolist(), strict=True)]
+    return Pool(
+        proxy="prompt",
+        grouping=None,
+        conditions=cell.astype(np.int32),
+        rows=np.full(len(cell), -1, np.int64),
+        seeds=np.array([seed for seed, _ in named], np.uint64),
+        keys=tuple(key for _, key in named),
+        cell_of_image=cell.astype(np.int64),
+        empty_cell=len(counts),
+    )

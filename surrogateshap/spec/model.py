@@ -317,10 +317,14 @@ class FidelitySection(Section):
     kind: Literal["retrained", "fine_tuned"] = "retrained"
     """How the anchors' models were made. `fine_tuned`: briefly, from the frozen model; their level is biased."""
     trainer: tuple[Text, ...] | None = Field(
-        default=None, max_length=64, examples=[["python", "train.py"]], json_schema_extra=EXECUTION
+        default=None,
+        max_length=64,
+        examples=[["{python}", "train.py", "{rows}", "{out}"]],
+        json_schema_extra=EXECUTION,
     )
-    """Command that trains one coalition's model; `{rows}` and `{out}` in it stand for its rows and for the folder it
-    writes. Runs only with `--allow-commands`."""
+    """Command that trains one coalition's model, run in the spec's folder without a shell. `{rows}`, `{out}` and
+    `{python}` in it stand for its rows, for the folder that the model goes to and for this Python. Runs only with
+    `--allow-commands`."""
 
 
 class FlagsSection(Section):

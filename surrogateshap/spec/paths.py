@@ -45,6 +45,12 @@ def resolve(source: str, folder: Path, allow: Sequence[Path] = ()) -> Path:
     return found
 
 
+def path_from(folder: Path, file: Path) -> str:
+    """A file's path as seen from a folder; both without links, so that `..` means the same to every reader."""
+    real = Path(os.path.realpath(file.parent), file.name)
+    return Path(os.path.relpath(real, os.path.realpath(folder))).as_posix()
+
+
 def _refuse_unusable(source: str) -> None:
     if not source.strip():
         raise PathRefused("the path is empty", "name a file or folder, relative to the spec")

@@ -89,6 +89,7 @@ top = 5                                      # how probable is it to be among th
 
 [fidelity]                                   # how far from retraining? Not measured without anchors
 # anchors = "retrained.parquet"              # coalitions that were really retrained, with their values
+# trainer = ["python", "train.py", "{rows}", "{out}"]  # what trains one, for `surrogateshap anchors train`
 
 [flags]
 denoising_loss = false                       # true: how badly the model denoises each contributor's own images

@@ -185,3 +185,28 @@ def test_impossible_options_are_refused(
         make.main([*options, "--out", str(tmp_path / "out")])
     assert f"{options[0]} must be at least" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_coalition_is_trained_by_the_shipped_script(
+    make: ModuleType, contributors: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Also without scikit-learn, which only those need who make the data again."""
+    rows_of(contributors, "ash").write_parquet(tmp_path / "rows.parquet")
+    shared = [str(tmp_path / "rows.parquet"), "--steps", "2"]
+    script = FOLDER / "train_coalition.py"
+    code = "import runpy, sys; sys.argv.pop(0); sys.modules['sklearn'] = None; sys.path.insert(0, sys.argv.pop(0)); "
+    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", code, str(FOLDER), str(script), *shared, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "trained for 2 steps on 100 rows\n"), done.stderr
+    trainer = importlib.import_module("train_coalition")
+    for out, more in (("b", []), ("c", ["--seed", "1"]), ("d", ["--finetune"])):
+        trainer.main([*shared, str(tmp_path / out), *more])
+    weights = [(tmp_path / out / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() for out in "abcd"]
+    assert weights[0] == weights[1]
+    assert len(set(weights)) == 3
+    shipped, tuned = (make.load_diffusion(folder)[0] for folder in (FOLDER / "model", tmp_path / "d"))
+    far = max(
+        float((a - b).detach().abs().max()) for a, b in zip(shipped.parameters(), tuned.parameters(), strict=True)
+    )
+    assert 0 < far < 0.05
