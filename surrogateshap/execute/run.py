@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 
 import numpy as np
@@ -22,17 +22,19 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.execute.evaluate import Features, Game, NotFiniteError, make_game, make_partial_game
+from surrogateshap.execute.fidelity import measure, with_fidelity
 from surrogateshap.execute.fill import Filler
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import build_plan, game_key
+from surrogateshap.plan.build import anchors_of_game, build_plan, fidelity_key, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.fidelity import described
 from surrogateshap.record.folder import RECORD
-from surrogateshap.record.results import GameResult, Results
+from surrogateshap.record.results import Fidelity, GameResult, Results
 from surrogateshap.store import Store
 
 _LOOKS = 4
@@ -140,7 +142,13 @@ class _Attempt:
         games = tuple(self._games(filler))
         self._progress.start("record", 0)
         with self._progress.working("record"):
-            results = Results(run=self._run, plan_id=self._plan.plan_id, name=self._plan.name, games=games)
+            results = Results(
+                run=self._run,
+                plan_id=self._plan.plan_id,
+                name=self._plan.name,
+                fidelity=described([game.fidelity for game in games]),
+                games=games,
+            )
             write_record(self._compiled, self._resolved, self._store, results, self._values(filler), filler.found)
         self._progress.advance("record", 1)
         self._progress.finish("record")
@@ -158,7 +166,8 @@ class _Attempt:
         fits_there = self._store.lookup(fit_keys)
         self._progress.start("evaluate", sum(key in values_there for _, key in named))
         self._progress.start("fit", sum(key in fits_there for key in fit_keys))
-        for (design, key), fit_key in zip(named, fit_keys, strict=True):
+        compared = self._start_comparing(named, fit_keys)
+        for (design, key), fit_key, anchored in zip(named, fit_keys, compared, strict=True):
             self._progress.check()
             game = cache(partial(make_game, self._features, design, filler.found))
             values = self._read_values(values_there.get(key), design)
@@ -167,9 +176,11 @@ class _Attempt:
             result = self._read_fit(fits_there.get(fit_key), design)
             if result is None:
                 result = self._estimate(design, game(), values, fit_key)
+            if anchored is not None:
+                result = self._compare(design, game, values, result, anchored)
             self._tell_final(result)
             yield result
-        for stage in ("evaluate", "fit"):
+        for stage in ("evaluate", "fit", *(["fidelity"] if any(compared) else [])):
             self._progress.finish(stage)
             filler.keep_rate(stage, stage, 1)
 
@@ -187,6 +198,35 @@ class _Attempt:
             self._store.remember(key, self._store.put_json(result.model_dump(mode="json")), "fit")
         self._progress.advance("fit", 1)
         return result
+
+    def _start_comparing(self, named: list[tuple[GameDesign, str]], fit_keys: list[str]) -> list[str | None]:
+        """Keys of the games' comparisons with anchors; None for games that these say nothing of."""
+        games = zip(named, fit_keys, strict=True)
+        found = [fidelity_key(self._compiled, game, fit_key) for (game, _), fit_key in games]
+        if any(found):
+            there = self._store.lookup(key for key in found if key is not None)
+            self._progress.start("fidelity", sum(key in there for key in found))
+        return found
+
+    def _compare(
+        self, design: GameDesign, game: Callable[[], Game], values: Values, result: GameResult, key: str
+    ) -> GameResult:
+        """The result with its fidelity, from the store or measured now."""
+        anchors, pair = self._compiled.checked.anchors, anchors_of_game(self._compiled, design)
+        if anchors is None or pair is None:
+            return result
+        name = self._store.lookup([key]).get(key)
+        document = self._store.get_json(name) if name is not None else None
+        if document is None:
+            with self._progress.working("fidelity"):
+                found, why = measure(
+                    design, game, values, result, pair, self._spec.fidelity.kind, anchors.notes, self._spec
+                )
+                document = {"fidelity": found.model_dump(mode="json") if found else None, "why": why}
+                self._store.remember(key, self._store.put_json(document), "fidelity")
+            self._progress.advance("fidelity", 1)
+        fidelity = Fidelity.model_validate(document["fidelity"]) if document["fidelity"] else None
+        return with_fidelity(result, fidelity, document["why"])
 
     def _read_values(self, name: str | None, design: GameDesign) -> Values | None:
         arrays = self._store.get_arrays(name) if name is not None else None

@@ -170,6 +170,8 @@ def _estimator(spec: Spec, n: int) -> tuple[Estimator, int]:
 
 
 def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
+    if checked.anchors is not None:
+        yield from checked.anchors.notes
     per_contributor = checked.images // len(checked.manifest.groupings[0].contributors)
     pooled = checked.loaded.spec.sampling.mode == "pool"
     if pooled and "image" in checked.proxies and per_contributor < FEW_IMAGES:

@@ -16,6 +16,7 @@ _TO_DO: dict[StageKind, str] = {
     "encode": "to encode",
     "evaluate": "to evaluate",
     "fit": "to fit",
+    "fidelity": "to compare",
     "record": "to write",
 }
 

@@ -80,6 +80,11 @@ def fit(game_key: str, spec: Spec, estimator: str) -> str:
     )
 
 
+def fidelity(fit_key: str, kind: str, anchors: str) -> str:
+    """Of a game's agreement with anchors, whose coalitions and values have the digest `anchors`."""
+    return digest({"fit": fit_key, "kind": kind, "anchors": anchors})
+
+
 def plan(spec: Spec, inputs: Mapping[str, str]) -> str:
     """`plan_id`: of everything that changes results. `inputs` maps roles to content digests."""
     document = {name: _section(getattr(spec, name)) for name in type(spec).model_fields if name not in _NOT_HASHED}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from surrogateshap.events import GameInfo
 
-StageKind = Literal["generate", "encode", "evaluate", "fit", "record"]
+StageKind = Literal["generate", "encode", "evaluate", "fit", "fidelity", "record"]
 StageState = Literal["new", "partial", "cached"]
 
 

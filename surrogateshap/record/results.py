@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 EstimatorName = Literal["surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"]
 
+AnchorKind = Literal["retrained", "fine_tuned"]
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
@@ -87,7 +89,7 @@ class ClosedGap(_Data):
 class Fidelity(_Data):
     """How well a proxy game agrees with the retraining game, measured on anchors."""
 
-    kind: Literal["retrained", "fine_tuned"]
+    kind: AnchorKind
     anchors: int
     spearman: Measured
     """Rank correlation of the proxy game's values with the retrained ones."""
@@ -99,6 +101,8 @@ class Fidelity(_Data):
     calibration: tuple[CalibrationBin, ...]
     closed: ClosedGap | None
     """None where the anchors are too few."""
+    notes: tuple[str, ...] = ()
+    """What to know of the anchors."""
 
 
 class PayoutShare(_Data):

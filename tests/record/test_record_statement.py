@@ -54,6 +54,7 @@ def test_predicate_says_what_was_computed_from_what():
             "efficiency_gap": 0.001,
             "cv_r2": cv_r2,
             "indistinguishable": blind,
+            "fidelity": None,
         }
         for proxy, estimator, cv_r2, blind in (
             ("prompt", "exact", None, [["bob\x1b[31m", "cy"]]),
