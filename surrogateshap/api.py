@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.compile import Compiled
     from surrogateshap.plan.model import Plan
-    from surrogateshap.record.fidelity import Evaluation
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import Spec
@@ -126,8 +125,10 @@ def evaluate(
     grouping: str | None = None,
     utility: str | None = None,
     kind: "AnchorKind" = "retrained",
-) -> "Evaluation":
-    """How far a finished run can be believed, on a table of retrained coalitions. Changes nothing of the run.
+) -> "Results":
+    """The games of a finished run that a table of retrained coalitions says something of, each with its fidelity.
+
+    Nothing of the run is changed.
 
     `against` is Parquet, CSV or JSON Lines with a 0/1 column for each contributor of `grouping`, by default the spec's
     own, and `value.UTILITY` columns, or `value` where there is one utility or `utility` names it. Raises SpecError with
@@ -136,12 +137,11 @@ def evaluate(
     from surrogateshap.execute.fidelity import evaluate_run
     from surrogateshap.plan.anchors import read_anchors
     from surrogateshap.plan.compile import compile_spec
-    from surrogateshap.plan.inputs import digest_file
 
     opened, row = _find_run(target, store)
     with opened:
         results = _results_of(opened, row)
-        spec = _spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else Path(row.spec_file)
+        spec = _spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else _spec_of_run(opened, row)
         compiled = compile_spec(spec, allow_paths)
         if compiled.run != row.run:
             _refuse_moved(opened.get_json(row.plan), compiled, row.run)
@@ -154,7 +154,7 @@ def evaluate(
                 problem = Problem(harmless(str(spec)), 0, what, f"there is none `{harmless(given)}`", f"Use {listed}.")
                 raise SpecError([problem])
         anchors = read_anchors(against, groups[chosen].contributors, names, utility)
-        return evaluate_run(compiled, opened, results, chosen, anchors, kind, digest_file(against)[0])
+        return evaluate_run(compiled, opened, results, chosen, anchors, kind)
 
 
 def estimate_shapley(
@@ -286,6 +286,15 @@ def _results_of(opened: "Store", row: "RunRow") -> "Results":
         remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
         raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
     return Results.model_validate(document)
+
+
+def _spec_of_run(opened: "Store", row: "RunRow") -> Path:
+    """Where the spec of a run lies: as it was named then, or beside the store."""
+    named = Path(row.spec_file)
+    for path in (named, opened.root.parent / named.name):
+        if path.is_file():
+            return path
+    raise RunError(f"the spec of run {row.run}, {harmless(row.spec_file)}, is not there", "Name the spec itself.")
 
 
 def _refuse_moved(made: Any, compiled: "Compiled", run: str) -> None:

@@ -1,6 +1,7 @@
 """A finished game beside anchors: its fidelity, and the retraining game as the anchors let it be estimated."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from surrogateshap.plan import keys
 from surrogateshap.plan.anchors import Anchors
 from surrogateshap.plan.build import game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
-from surrogateshap.record.fidelity import Evaluation, GameEvaluation, described
+from surrogateshap.record.fidelity import described
 from surrogateshap.record.ranking import ranked_contributors
 from surrogateshap.record.results import AnchorKind, CalibrationBin, ClosedGap, Fidelity, GameResult, Measured, Results
 from surrogateshap.spec.model import Spec
 from surrogateshap.store import Store
+
+_UNKNOWN = "Fidelity could not be measured: "
 
 
 def measure(
@@ -43,7 +46,7 @@ def measure(
     try:
         found = agreement(masks, proxy, retrained, shapley, result.level, spec.seed)
     except UndefinedError as error:
-        return None, f"Fidelity could not be measured: {error}."
+        return None, f"{_UNKNOWN}{error}."
     fidelity = Fidelity(
         kind=kind,
         anchors=len(masks),
@@ -59,10 +62,11 @@ def measure(
 
 
 def with_fidelity(result: GameResult, fidelity: Fidelity | None, why: str) -> GameResult:
-    """The game's result with its fidelity, or with a warning that says why there is none."""
-    if fidelity is None:
-        return result.model_copy(update={"warnings": (*result.warnings, why)})
-    return result.model_copy(update={"fidelity": fidelity})
+    """The game's result with this fidelity, or with a warning that says why there is none."""
+    warnings = tuple(warning for warning in result.warnings if not warning.startswith(_UNKNOWN))
+    return result.model_copy(
+        update={"fidelity": fidelity, "warnings": warnings if fidelity is not None else (*warnings, why)}
+    )
 
 
 def _proxy_values(
@@ -112,49 +116,28 @@ def _measured(found: Correlation) -> Measured:
 
 
 def evaluate_run(
-    compiled: Compiled, store: Store, results: Results, grouping: str, anchors: Anchors, kind: AnchorKind, digest: str
-) -> Evaluation:
-    """A finished run beside other anchors of one grouping. Writes nothing.
+    compiled: Compiled, store: Store, results: Results, grouping: str, anchors: Anchors, kind: AnchorKind
+) -> Results:
+    """The games of a finished run that anchors of one grouping say something of, each beside them. Writes nothing.
 
     Raises RunError where an object of the store is missing.
     """
     found = store.find_images({key for pool in compiled.pools for key in pool.keys})
-    designs = [
-        game
-        for game in compiled.games
-        if game.grouping.name == grouping and anchors.values.get(game.utility.name) is not None
-    ]
-    games = tuple(_evaluated(compiled, store, results, designs, anchors, kind, found))
-    fidelities = [None] * (len(results.games) - len(games)) + [game.fidelity for game in games]
-    return Evaluation(run=results.run, name=results.name, anchors=digest, fidelity=described(fidelities), games=games)
-
-
-def _evaluated(
-    compiled: Compiled,
-    store: Store,
-    results: Results,
-    designs: Sequence[GameDesign],
-    anchors: Anchors,
-    kind: AnchorKind,
-    found: Mapping[str, tuple[str, int]],
-) -> Iterator[GameEvaluation]:
     features, spec = Features(compiled, store), compiled.spec
     by_info = {(game.grouping, game.utility, game.proxy): game for game in results.games}
-    for design in designs:
+    games = []
+    for design in compiled.games:
         info = design.info
-        result = by_info[info.grouping, info.utility, info.proxy]
-        made: list[Game] = []
-
-        def game(design: GameDesign = design, made: list[Game] = made) -> Game:
-            made[:] = made or [make_game(features, design, found)]
-            return made[0]
-
+        if info.grouping != grouping or info.utility not in anchors.values:
+            continue
+        game = cache(partial(make_game, features, design, found))
         values = _stored_values(compiled, store, design, found)
+        result = by_info[info.grouping, info.utility, info.proxy]
         pair = anchors.masks, anchors.values[info.utility]
-        fidelity, why = measure(design, game, values, result, pair, kind, anchors.notes, spec)
-        yield GameEvaluation(
-            **info.model_dump(), level=result.level, fidelity=fidelity, warnings=() if fidelity else (why,)
-        )
+        games.append(with_fidelity(result, *measure(design, game, values, result, pair, kind, anchors.notes, spec)))
+    rest: list[Fidelity | None] = [None] * (len(results.games) - len(games))
+    said = described([*rest, *(game.fidelity for game in games)])
+    return results.model_copy(update={"fidelity": said, "games": tuple(games)})
 
 
 def _stored_values(

@@ -131,7 +131,7 @@ def _pooled(file: str, masks: Bools, values: Mapping[str, Floats]) -> Anchors:
         differ |= off > 1e-12 * np.abs(level).max(initial=0.0)
         means[utility] = mean
     if differ.any():
-        notes.append(f"{plural(int(differ.sum()), 'anchor')} have several values that differ: their means count.")
+        notes.append(f"Averaged, because rows of the same coalition differ: {plural(int(differ.sum()), 'anchor')}.")
     if len(distinct) < LEAST:
         message = f"there are {len(distinct)} different coalitions in it besides ∅; at least {LEAST} are needed"
         raise wrong(file, message, "Tens of them say how far a proxy can be believed.")

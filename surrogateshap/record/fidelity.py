@@ -1,42 +1,12 @@
-"""Fidelity in words, the same in every output; and what `evaluate` finds."""
+"""Fidelity in words, the same in every output."""
 
 from collections.abc import Sequence
-
-from pydantic import BaseModel, ConfigDict
 
 from surrogateshap.record.results import Fidelity, GameResult, Measured
 from surrogateshap.units import count, plural
 
 NOT_MEASURED = "not measured"
 FINE_TUNED = "fine-tuned anchors: biased in level"
-
-
-class GameEvaluation(BaseModel):
-    """How far one game can be believed."""
-
-    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
-    grouping: str
-    utility: str
-    proxy: str
-    level: float
-    """Coverage of the intervals."""
-    fidelity: Fidelity | None
-    """None where it can't be measured; `warnings` say why."""
-    warnings: tuple[str, ...]
-
-
-class Evaluation(BaseModel):
-    """A run's games beside a table of retrained coalitions, in the shape that `evaluate --json` prints."""
-
-    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
-    run: str
-    name: str
-    anchors: str
-    """SHA-256 of the table."""
-    fidelity: str
-    """In words."""
-    games: tuple[GameEvaluation, ...]
-    """Those of the table's grouping and utilities."""
 
 
 def described(fidelities: Sequence[Fidelity | None]) -> str:
@@ -70,15 +40,16 @@ def closed_game(game: GameResult) -> GameResult | None:
     if closed is None:
         return None
     rest = {"fidelity": None, "indistinguishable": (), "interactions": None, "payout": None, "warnings": ()}
-    return game.model_copy(update={"contributors": closed.contributors, **rest})
+    v_full = game.v_empty + sum(row.value for row in closed.contributors)
+    return game.model_copy(update={"contributors": closed.contributors, "v_full": v_full, **rest})
 
 
 def closed_title(game: GameResult) -> str:
-    """`Retraining game, from 80 anchors: held-out R² 0.95 [0.90, 0.97]; the proxy as it is: 0.62`."""
+    """`Retraining game, from 80 anchors: held-out R² 0.95 [0.90, 0.97] (proxy: 0.62)`."""
     closed = game.fidelity.closed if game.fidelity is not None else None
     if closed is None:
         return ""
     return (
-        f"Retraining game, from {plural(closed.anchors, 'anchor')}: held-out R² {measured(closed.r2)}; "
-        f"the proxy as it is: {closed.proxy_r2:.2f}"
+        f"Retraining game, from {plural(closed.anchors, 'anchor')}: held-out R² {measured(closed.r2)} "
+        f"(proxy: {closed.proxy_r2:.2f})"
     )

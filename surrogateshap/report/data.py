@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from surrogateshap.record.fidelity import agreement
 from surrogateshap.record.results import Results
 
 COLUMNS = (
@@ -84,7 +85,7 @@ def _rows(results: Results) -> list[dict[str, Any]]:
             "utility": game.utility,
             "proxy": game.proxy,
             **contributor.model_dump(),
-            "fidelity": results.fidelity,
+            "fidelity": agreement(game.fidelity),
             "v_empty": game.v_empty,
             "v_full": game.v_full,
         }

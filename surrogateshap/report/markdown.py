@@ -2,6 +2,7 @@
 
 import re
 
+from surrogateshap.record.fidelity import closed_game, closed_title
 from surrogateshap.record.results import ContributorResult, GameResult, Results
 from surrogateshap.report.select import label
 from surrogateshap.report.words import basis, notes
@@ -20,12 +21,13 @@ def to_markdown(results: Results) -> str:
     return "\n".join([*lines, f"Fidelity (agreement with retrained models): {results.fidelity}.", ""])
 
 
-def _game(game: GameResult) -> list[str]:
+def _game(game: GameResult, heading: list[str] | None = None) -> list[str]:
     spec = on_one_scale(number for one in game.contributors for number in (one.value, one.low, one.high))
+    if heading is None:
+        said = [f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))]
+        heading = [f"## {_escape(label(game))}", "", *said]
     lines = [
-        f"## {_escape(label(game))}",
-        "",
-        *(f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))),
+        *heading,
         "",
         f"| Rank | Ranks | Contributor | Rows | Value | {game.level:.0%} interval | Share |",
         "|---:|:---:|:---|---:|---:|:---:|---:|",
@@ -33,6 +35,8 @@ def _game(game: GameResult) -> list[str]:
     ]
     for names in game.indistinguishable:
         lines += ["", f"Can't be told apart by this proxy: {_escape(listed(names))}"]
+    if (closed := closed_game(game)) is not None:
+        lines += ["", *_game(closed, [f"### {_escape(closed_title(game))}"])]
     return lines
 
 

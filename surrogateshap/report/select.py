@@ -26,5 +26,13 @@ def select(results: Results, *, game: str | None = None, top: int | None = None)
             there = "; ".join(label(one) for one in results.games)
             raise UnknownGameError(f"no game matches “{harmless(game)}”", f"The games are: {there}")
     if top is not None:
-        games = tuple(one.model_copy(update={"contributors": one.contributors[:top]}) for one in games)
+        games = tuple(_cut(one, top) for one in games)
     return results.model_copy(update={"games": games})
+
+
+def _cut(game: GameResult, top: int) -> GameResult:
+    fidelity = game.fidelity
+    if fidelity is not None and fidelity.closed is not None:
+        closed = fidelity.closed.model_copy(update={"contributors": fidelity.closed.contributors[:top]})
+        fidelity = fidelity.model_copy(update={"closed": closed})
+    return game.model_copy(update={"contributors": game.contributors[:top], "fidelity": fidelity})

@@ -20,6 +20,7 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.fidelity import closed_game
 from surrogateshap.record.results import GameResult, Results
 
 Status = Literal["planned", "running", "finished", "failed", "interrupted"]
@@ -172,6 +173,12 @@ def with_results(state: RunState, results: Results) -> RunState:
     for game in results.games:
         state = _with_ranking(state, _settled(game))
     return state
+
+
+def closed(ranking: Ranking | None) -> Ranking | None:
+    """The ranking of the retraining game, as estimated from anchors; None where there is none."""
+    game = closed_game(ranking.result) if ranking and ranking.result else None
+    return _settled(game) if game else None
 
 
 def abandoned(state: RunState) -> RunState:
