@@ -32,8 +32,10 @@ def fidelity_table(results: Results, *, top: int | None = None) -> Group:
         grid,
     ]
     for game in results.games:
-        parts += [Text(""), Text(label(game), style="bold", no_wrap=True, overflow="ellipsis")]
-        parts += [Text(line) for line in (*fidelity_lines(game), *notes(game))]
+        lines = (*fidelity_lines(game), *notes(game))
+        if lines:
+            parts += [Text(""), Text(label(game), style="bold", no_wrap=True, overflow="ellipsis")]
+        parts += [Text(line) for line in lines]
         closed = closed_game(game)
         if closed is not None:
             parts.append(game_table(closed, top=top, heading=[Text(closed_title(game))]))

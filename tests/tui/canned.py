@@ -199,9 +199,11 @@ def game_result(game: GameInfo, names: Sequence[str] = NAMES) -> GameResult:
 
 def with_anchors(result: GameResult) -> GameResult:
     """The game measured on anchors: the two that do harm do twice as much in the retraining game."""
-    rows = [
-        row.model_copy(update={"value": 2 * row.value if row.value < 0 else row.value}) for row in result.contributors
-    ]
+    rows = []
+    for row in result.contributors:
+        harm = 2 if row.value < 0 else 1
+        ends = {"value": harm * row.value, "low": harm * row.low, "high": harm * row.high}
+        rows.append(row.model_copy(update={**ends, "share": None}))
     closed = ClosedGap(
         anchors=80, r2=Measured(value=0.953, low=0.921, high=0.968), proxy_r2=0.618, contributors=tuple(rows)
     )

@@ -46,7 +46,7 @@ class SurrogateShapApp(App[None]):
         Binding("s", "stop", "Stop"),
         Binding("left_square_bracket", "turn(-1)", "Previous game", key_display="["),
         Binding("right_square_bracket", "turn(1)", "Next game", key_display="]"),
-        Binding("c", "toggle_closed", "Retraining game"),
+        Binding("c", "toggle_closed", "Retrained"),
         Binding("r", "reload", "Reload"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),

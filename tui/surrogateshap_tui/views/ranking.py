@@ -26,7 +26,7 @@ class RankingView(Vertical):
         self._state = RunState()
         self._game: GameInfo | None = None
         self._shown: Ranking | None = None
-        self._closed = False
+        self._estimated = False
         """Whether the retraining game is shown where there is one."""
 
     def compose(self) -> ComposeResult:
@@ -62,7 +62,7 @@ class RankingView(Vertical):
 
     def toggle_closed(self) -> None:
         """Goes from the proxy game to the retraining game as estimated from anchors, and back."""
-        self._closed = not self._closed
+        self._estimated = not self._estimated
         self._refresh()
 
     @on(DataTable.RowHighlighted)
@@ -71,7 +71,7 @@ class RankingView(Vertical):
 
     def _refresh(self) -> None:
         state, game = self._state, self._game
-        ranking, estimated = self._ranking(), self._closed and self.can_close
+        ranking, estimated = self._ranking(), self._estimated and self.can_close
         table = self.query_one(RankingTable)
         table.display = ranking is not None
         if ranking != self._shown:
@@ -83,7 +83,7 @@ class RankingView(Vertical):
     def _ranking(self) -> Ranking | None:
         """The one that is shown: of the proxy game, or of the retraining game where that is wanted and there."""
         ranking = self._state.ranking(self._game) if self._game else None
-        return (closed(ranking) if self._closed else None) or ranking
+        return (closed(ranking) if self._estimated else None) or ranking
 
     def _show_place(self) -> None:
         ranking = self._ranking()
