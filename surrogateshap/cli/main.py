@@ -19,7 +19,7 @@ COMMANDS = {
     "apply": "Run a spec or a saved plan, or go on with what was interrupted.",
     "show": "Print the ranking of contributors.",
     "estimate": "Shapley values from any table of coalitions and values.",
-    "evaluate": "How far a run agrees with retrained coalitions.",
+    "evaluate": "How far a finished run agrees with retrained coalitions.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
     "verify": "Check a record against the files beside it.",
     "schema": "Print the JSON Schema of specs, for editors.",
