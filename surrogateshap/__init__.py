@@ -9,10 +9,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from surrogateshap.api import apply, estimate_shapley, plan, show, validate, verify
+    from surrogateshap.api import apply, estimate_shapley, evaluate, plan, show, validate, verify
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "apply", "estimate_shapley", "plan", "show", "validate", "verify"]
+__all__ = ["__version__", "apply", "estimate_shapley", "evaluate", "plan", "show", "validate", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The door: validate, plan, apply, show, estimate, verify. The command line and the TUI come through it."""
+"""The door: validate, plan, apply, show, estimate, evaluate, verify. The command line and the TUI come through it."""
 
 import os
 import threading
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
     from surrogateshap.events import Emit, Event
+    from surrogateshap.plan.compile import Compiled
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
-    from surrogateshap.record.results import EstimatorName, GameResult, Results
+    from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import PayoutSection, Spec
     from surrogateshap.store import RunRow, Store
@@ -114,15 +115,50 @@ def apply(
 
 def show(target: str, *, store: Path | None = None) -> "Results":
     """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
-    from surrogateshap.record.results import Results
+    opened, row = _find_run(target, store)
+    with opened:
+        return _results_of(opened, row)
+
+
+def evaluate(
+    target: str,
+    against: Path,
+    *,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    grouping: str | None = None,
+    utility: str | None = None,
+    kind: "AnchorKind" = "retrained",
+) -> "Results":
+    """The games of a finished run that a table of retrained coalitions says something of, each with its fidelity.
+
+    Nothing of the run is changed.
+
+    `against` is Parquet, CSV or JSON Lines with a 0/1 column for each contributor of `grouping`, by default the spec's
+    own, and `value.UTILITY` columns, or `value` where there is one utility or `utility` names it. Raises SpecError with
+    what is wrong with the table, RunError where there is no such run, or an input of it has changed since.
+    """
+    from surrogateshap.execute.fidelity import evaluate_run
+    from surrogateshap.plan.anchors import read_anchors
+    from surrogateshap.plan.compile import compile_spec
 
     opened, row = _find_run(target, store)
     with opened:
-        document = opened.get_json(row.results) if row.results is not None else None
-        if document is None:
-            remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
-            raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
-        return Results.model_validate(document)
+        results = _results_of(opened, row)
+        spec = _spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else _spec_of_run(opened, row)
+        compiled = compile_spec(spec, allow_paths)
+        if compiled.run != row.run:
+            _refuse_moved(opened.get_json(row.plan), compiled, row.run)
+        groups = {group.name: group for group in compiled.checked.manifest.groupings}
+        chosen = grouping or compiled.checked.anchored.name
+        names = [one.name for one in compiled.spec.utility]
+        for given, known, what in ((chosen, [*groups], "grouping"), (utility or names[0], names, "utility")):
+            if given not in known:
+                listed = ", ".join(known)
+                problem = Problem(harmless(str(spec)), 0, what, f"there is none `{harmless(given)}`", f"Use {listed}.")
+                raise SpecError([problem])
+        anchors = read_anchors(against, groups[chosen].contributors, names, utility)
+        return evaluate_run(compiled, opened, results, chosen, anchors, kind)
 
 
 def estimate_shapley(
@@ -327,6 +363,36 @@ def _refuse_stale(saved: "Plan", made: "Plan", target: Path) -> None:
     )
     remedy = f"Look at it again: surrogateshap plan {harmless(made.spec_file)} -o {harmless(str(target))}"
     raise PlanError(f"the plan {harmless(str(target))} is stale; since it was made, this moved:\n{listed}", remedy)
+
+
+def _results_of(opened: "Store", row: "RunRow") -> "Results":
+    from surrogateshap.record.results import Results
+
+    document = opened.get_json(row.results) if row.results is not None else None
+    if document is None:
+        remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
+        raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
+    return Results.model_validate(document)
+
+
+def _spec_of_run(opened: "Store", row: "RunRow") -> Path:
+    """Where the spec of a run lies: as it was named then, or beside the store."""
+    named = Path(row.spec_file)
+    for path in (named, opened.root.parent / named.name):
+        if path.is_file():
+            return path
+    raise RunError(f"the spec of run {row.run}, {harmless(row.spec_file)}, is not there", "Name the spec itself.")
+
+
+def _refuse_moved(made: Any, compiled: "Compiled", run: str) -> None:
+    """Raises RunError that names every input that moved since the run."""
+    from surrogateshap.plan.differences import changes
+
+    resolved = compiled.spec.model_dump(mode="json", by_alias=True)
+    moved = changes(made if isinstance(made, dict) else {}, resolved, compiled.checked.inputs)
+    listed = "\n".join(f"    {harmless(change)}" for change in moved) or "    surrogateshap itself"
+    remedy = f"Run `surrogateshap apply {harmless(compiled.checked.loaded.file)}`, or put back what it was made from."
+    raise RunError(f"run {harmless(run)} can't be measured any more; since it was made, this moved:\n{listed}", remedy)
 
 
 def _find_run(target: str, store: Path | None, unfinished: bool = False) -> "tuple[Store, RunRow]":

@@ -6,10 +6,15 @@ from typing import Any
 
 from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, InputFile, Plan, PoolPlan, Stage
+from surrogateshap.record.fidelity import described
 from surrogateshap.record.results import (
+    CalibrationBin,
+    ClosedGap,
     ContributorFlags,
     ContributorResult,
+    Fidelity,
     GameResult,
+    Measured,
     Results,
     SurrogateDiagnostics,
 )
@@ -117,6 +122,32 @@ def peaceful_results() -> Results:
             flags("odd", 0.25, grouping="label"),
         ),
     )
+
+
+def anchored_results() -> Results:
+    """The peaceful ones, one of their games measured on anchors."""
+    results = peaceful_results()
+    first, second = results.games
+    closed = tuple(row.model_copy(update={"value": 1.5 * row.value, "share": None}) for row in first.contributors)
+    fidelity = Fidelity(
+        kind="fine_tuned",
+        anchors=12,
+        spearman=Measured(value=0.918, low=0.88, high=0.951),
+        lds=Measured(value=-0.107, low=-0.421, high=0.178),
+        intercept=0.1234567,
+        slope=-1.75,
+        calibration=(
+            CalibrationBin(anchors=6, proxy=0.5, retrained=1.25),
+            CalibrationBin(anchors=6, proxy=0.75, retrained=1.5),
+        ),
+        closed=ClosedGap(
+            anchors=12, r2=Measured(value=0.953, low=0.921, high=0.968), proxy_r2=-18.25, contributors=closed
+        ),
+        notes=("Left out of the anchors: 1 row of ∅.",),
+    )
+    games = (first.model_copy(update={"fidelity": fidelity}), second)
+    said = described([game.fidelity for game in games])
+    return results.model_copy(update={"games": games, "fidelity": said})
 
 
 def hostile_results() -> Results:

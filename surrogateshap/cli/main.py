@@ -19,6 +19,7 @@ COMMANDS = {
     "apply": "Run a spec or a saved plan, or go on with what was interrupted.",
     "show": "Print the ranking of contributors.",
     "estimate": "Shapley values from any table of coalitions and values.",
+    "evaluate": "How far a finished run agrees with retrained coalitions.",
     "anchors": "Choose, train and evaluate coalitions that tell how far values can be believed.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
     "verify": "Check a record against the files beside it.",

@@ -22,6 +22,7 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.execute.evaluate import Features, Game, NotFiniteError, make_game, make_partial_game
+from surrogateshap.execute.fidelity import measure, with_fidelity
 from surrogateshap.execute.fill import Filler, Found
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
 from surrogateshap.execute.flags import STAGE as FLAGS
@@ -31,11 +32,12 @@ from surrogateshap.execute.rounds import Rounds
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import build_plan, evaluations_per_loss, game_key
+from surrogateshap.plan.build import anchors_of_game, build_plan, evaluations_per_loss, fidelity_key, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.fidelity import described
 from surrogateshap.record.folder import RECORD
-from surrogateshap.record.results import GameResult, Results, Stopped
+from surrogateshap.record.results import Fidelity, GameResult, Results, Stopped
 from surrogateshap.store import Store
 
 _LOOKS = 4
@@ -154,6 +156,7 @@ class _Attempt:
                 run=self._run,
                 plan_id=self._plan.plan_id,
                 name=self._plan.name,
+                fidelity=described([game.fidelity for game in games]),
                 games=games,
                 flags=flags,
                 stopped=stopped,
@@ -175,14 +178,17 @@ class _Attempt:
         fits_there = self._store.lookup(fit_keys)
         self._progress.start("evaluate", sum(key in values_there for _, key in named))
         self._progress.start("fit", sum(key in fits_there for key in fit_keys))
-        for design, key in named:
+        compared = self._start_comparing(named, fit_keys)
+        for (design, key), anchored in zip(named, compared, strict=True):
             self._progress.check()
             result, computed = self._result(design, key, filler.found)
             for stage in computed:
                 self._progress.advance(stage, 1)
+            if anchored is not None:
+                result = self._compare(design, key, filler.found, result, anchored)
             self._tell_final(result)
             yield result
-        for stage in ("evaluate", "fit"):
+        for stage in ("evaluate", "fit", *(["fidelity"] if any(compared) else [])):
             self._progress.finish(stage)
             filler.keep_rate(stage, stage, 1)
 
@@ -213,6 +219,35 @@ class _Attempt:
             result = estimate(design, game, values, self._spec)
             self._store.remember(key, self._store.put_json(result.model_dump(mode="json")), "fit")
         return result
+
+    def _start_comparing(self, named: list[tuple[GameDesign, str]], fit_keys: list[str]) -> list[str | None]:
+        """Keys of the games' comparisons with anchors; None for games that these say nothing of."""
+        games = zip(named, fit_keys, strict=True)
+        found = [fidelity_key(self._compiled, game, fit_key) for (game, _), fit_key in games]
+        if any(found):
+            there = self._store.lookup(key for key in found if key is not None)
+            self._progress.start("fidelity", sum(key in there for key in found))
+        return found
+
+    def _compare(self, design: GameDesign, key: str, found: Found, result: GameResult, anchored: str) -> GameResult:
+        """The result with its fidelity, from the store or measured now."""
+        anchors, pair = self._compiled.checked.anchors, anchors_of_game(self._compiled, design)
+        there = self._store.lookup([key, anchored])
+        values = self._read_values(there.get(key), design)
+        if anchors is None or pair is None or values is None:
+            return result
+        document = self._store.get_json(there[anchored]) if anchored in there else None
+        if document is None:
+            with self._progress.working("fidelity"):
+                game = cache(partial(make_game, self._features, design, found))
+                compared, why = measure(
+                    design, game, values, result, pair, self._spec.fidelity.kind, anchors.notes, self._spec
+                )
+                document = {"fidelity": compared.model_dump(mode="json") if compared else None, "why": why}
+                self._store.remember(anchored, self._store.put_json(document), "fidelity")
+            self._progress.advance("fidelity", 1)
+        fidelity = Fidelity.model_validate(document["fidelity"]) if document["fidelity"] else None
+        return with_fidelity(result, fidelity, document["why"])
 
     def _read_values(self, name: str | None, design: GameDesign) -> Values | None:
         arrays = self._store.get_arrays(name) if name is not None else None

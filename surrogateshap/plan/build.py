@@ -34,6 +34,8 @@ class Artifacts:
     """Games whose Shapley values are there."""
     values: int
     """Games whose coalition values are there."""
+    fidelities: int
+    """Games whose agreement with the anchors is there."""
     done: bool
     """Whether the run has been finished, results included."""
     losses: int = 0
@@ -81,6 +83,27 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
     )
 
 
+def fidelity_key(compiled: Compiled, game: GameDesign, fit_key: str) -> str | None:
+    """Of a game's agreement with the spec's anchors; None where they say nothing of it."""
+    anchors = anchors_of_game(compiled, game)
+    if anchors is None:
+        return None
+    masks, values = anchors
+    notes = compiled.checked.anchors.notes if compiled.checked.anchors else ()
+    shown = digest({"shape": masks.shape, "notes": notes}).encode()
+    content = digest(np.packbits(masks).tobytes() + values.tobytes() + shown)
+    return keys.fidelity(fit_key, compiled.spec.fidelity.kind, content)
+
+
+def anchors_of_game(compiled: Compiled, game: GameDesign) -> tuple[np.ndarray, np.ndarray] | None:
+    """Coalitions (m, n) and retrained values (m,) that the spec's table has of a game; None where it has none."""
+    anchors = compiled.checked.anchors
+    if anchors is None or game.grouping.name != compiled.checked.anchored.name:
+        return None
+    values = anchors.values.get(game.utility.name)
+    return None if values is None else (anchors.masks, values)
+
+
 def _shares(game: GameDesign) -> str | None:
     membership = game.pool.memberships.get(game.grouping.name)
     if membership is None:
@@ -92,7 +115,7 @@ def _shares(game: GameDesign) -> str | None:
 def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     """Asks the store what is there."""
     if store is None:
-        return Artifacts({}, frozenset(), 0, 0, False)
+        return Artifacts({}, frozenset(), 0, 0, 0, False)
     images = store.find_images({key for pool in compiled.pools for key in pool.keys})
     wanted = {
         keys.encoding(game.encoder.digest, images[key][0])
@@ -102,7 +125,7 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     }
     wanted |= {key for game in compiled.games if (key := reference_key(compiled, game)) is not None}
     encodings = frozenset(store.lookup(wanted))
-    values, fits = 0, 0
+    values, fits, fidelities = 0, 0, 0
     for pool in compiled.pools:
         if any(key not in images for key in pool.keys):
             continue
@@ -111,11 +134,14 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
             if game.pool is pool:
                 key = game_key(compiled, game, pixels)
                 values += len(store.lookup([key]))
-                fits += len(store.lookup([keys.fit(key, compiled.spec, game.estimator)]))
+                fit_key = keys.fit(key, compiled.spec, game.estimator)
+                fits += len(store.lookup([fit_key]))
+                if (compared := fidelity_key(compiled, game, fit_key)) is not None:
+                    fidelities += len(store.lookup([compared]))
     row = store.run(compiled.run)
     done = row is not None and row.run == compiled.run and row.status == "done" and row.results is not None
     losses = len(store.find_images(compiled.flags.keys)) if compiled.flags is not None else 0
-    return Artifacts(images, encodings, fits, values, done, losses)
+    return Artifacts(images, encodings, fits, values, fidelities, done, losses)
 
 
 def build_plan(compiled: Compiled, store: Store | None) -> Plan:
@@ -288,6 +314,9 @@ def _stages(
     games_total = len(compiled.games)
     yield stage("evaluate", "evaluate", "evaluate coalitions", "games", games_total, artifacts.values)
     yield stage("fit", "fit", "estimate values and intervals", "games", games_total, artifacts.fits)
+    compared = sum(anchors_of_game(compiled, game) is not None for game in compiled.games)
+    if compared:
+        yield stage("fidelity", "fidelity", "compare with anchors", "games", compared, artifacts.fidelities)
     yield stage("record", "record", "write the record", "records", 1, 0)
 
 

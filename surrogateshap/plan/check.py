@@ -12,16 +12,19 @@ from typing import TypeVar
 import numpy as np
 
 from surrogateshap.errors import Problem, SpecError
-from surrogateshap.plan.cards import (
-    ModelCard,
-    class_index,
-    read_classifier_labels,
-    read_feature_size,
-    read_model_card,
-)
+from surrogateshap.plan.anchors import Anchors, read_anchors
+from surrogateshap.plan.cards import ModelCard, class_index, read_classifier_labels, read_feature_size, read_model_card
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.inputs import input_file
-from surrogateshap.plan.manifest import Manifest, count_images, is_image_column, nearest, parquet_schema, read_manifest
+from surrogateshap.plan.manifest import (
+    Grouping,
+    Manifest,
+    count_images,
+    is_image_column,
+    nearest,
+    parquet_schema,
+    read_manifest,
+)
 from surrogateshap.plan.model import InputFile
 from surrogateshap.spec.load import Loaded, read_spec
 from surrogateshap.spec.model import FrechetUtility, KernelUtility, RateUtility, ScoreUtility, UtilitySection
@@ -78,10 +81,18 @@ class Checked:
     proxies: tuple[str, ...]
     images: int
     """Pool images of all contributors together, per proxy."""
+    anchors: Anchors | None = None
+    """Of the grouping that `anchored` names; None where the spec names no table."""
 
     def digest(self, role: str) -> str:
         """Of one input."""
         return next(file.digest for file in self.inputs if file.role == role)
+
+    @property
+    def anchored(self) -> Grouping:
+        """The grouping whose contributors anchors name."""
+        name = self.loaded.spec.fidelity.grouping
+        return next(group for group in self.manifest.groupings if name in (None, group.name))
 
     def encoder_of(self, utility: UtilitySection) -> EncoderInput:
         """The encoder that a utility looks through."""
@@ -126,6 +137,7 @@ class _Checker:
             self._problem(("flags", "denoising_loss"), f"{message} {', '.join(PREDICTIONS)}", remedy)
         if card is not None and manifest is not None:
             self._check_conditions(card, manifest, encoders)
+        anchors = self._anchors(manifest) if spec.fidelity.anchors is not None else None
         proxies: tuple[str, ...] = ()
         images = 0
         if manifest is not None:
@@ -147,7 +159,26 @@ class _Checker:
             references=references,
             proxies=proxies,
             images=images,
+            anchors=anchors,
         )
+
+    def _anchors(self, manifest: Manifest | None) -> Anchors | None:
+        """The table of anchors; what is wrong with it is told at the key that names it."""
+        section, key = self._spec.fidelity, ("fidelity", "anchors")
+        path, _ = self._read(key, section.anchors or "", "anchors", Path)
+        if path is None or manifest is None:
+            return None
+        grouping = next((group for group in manifest.groupings if section.grouping in (None, group.name)), None)
+        if grouping is None:  # told elsewhere
+            return None
+        try:
+            return read_anchors(path, grouping.contributors, [utility.name for utility in self._spec.utility])
+        except SpecError as error:
+            for found in error.problems:
+                column = f"{found.key}: " if found.key else ""
+                shown = f"`{harmless(section.anchors or '')}`"
+                self._problem(key, f"{shown}: {column}{found.message}", found.remedy)
+        return None
 
     def _problem(self, key: Key, message: str, remedy: str = "") -> None:
         self._problems.append(self._loaded.problem(key, message, remedy))

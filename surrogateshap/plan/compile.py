@@ -191,6 +191,8 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
                 f"the intervals of {game.info} take about {duration(seconds)}: one evaluation about "
                 f"{duration(game.cost.seconds)}, {resamples} resampled pools; lower `intervals.resamples`"
             )
+    if checked.anchors is not None:
+        yield from checked.anchors.notes
     per_contributor = checked.images // len(checked.manifest.groupings[0].contributors)
     pooled = checked.loaded.spec.sampling.mode == "pool"
     if pooled and "image" in checked.proxies and per_contributor < FEW_IMAGES:

@@ -11,6 +11,7 @@ _MATTERS: dict[StageKind, tuple[str, ...]] = {
     "encode": ("encoder", "reference"),
     "evaluate": ("utility", "estimator.kind"),
     "fit": ("estimator", "intervals", "payout"),
+    "fidelity": ("fidelity", "anchors"),
     "record": ("flags",),
 }
 """First words of the keys and inputs that invalidate a stage; every stage inherits those of the stages before it."""

@@ -17,6 +17,7 @@ _TO_DO: dict[StageKind, str] = {
     "flags": "to denoise",
     "evaluate": "to evaluate",
     "fit": "to fit",
+    "fidelity": "to compare",
     "record": "to write",
 }
 

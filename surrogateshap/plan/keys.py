@@ -10,7 +10,7 @@ from typing import Any
 from surrogateshap.spec.model import Spec
 from surrogateshap.text import digest
 
-METHOD = 2
+METHOD = 3
 """Raised whenever the same spec would give other results than before."""
 
 
@@ -116,6 +116,11 @@ def fit(game_key: str, spec: Spec, estimator: str) -> str:
 def training(rows: str, seed: int, command: Sequence[str]) -> str:
     """Of an anchor's model: the rows it is trained on, the seed and the spec's command."""
     return digest({"rows": rows, "seed": seed, "command": list(command)})
+
+
+def fidelity(fit_key: str, kind: str, anchors: str) -> str:
+    """Of a game's agreement with anchors, whose coalitions and values have the digest `anchors`."""
+    return digest({"fit": fit_key, "kind": kind, "anchors": anchors})
 
 
 def plan(spec: Spec, inputs: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from surrogateshap.events import GameInfo
 from surrogateshap.spec.model import EstimatorName
 
-StageKind = Literal["generate", "encode", "flags", "evaluate", "fit", "record"]
+StageKind = Literal["generate", "encode", "flags", "evaluate", "fit", "fidelity", "record"]
 StageState = Literal["new", "partial", "cached"]
 
 

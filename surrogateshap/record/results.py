@@ -9,6 +9,8 @@ from surrogateshap.spec.model import EstimatorName as EstimatorName
 UNCORRECTED: frozenset[EstimatorName] = frozenset({"leave_one_out", "surrogateshap_paper"})
 """Estimators whose values miss v(N) − v(∅) by the efficiency gap: they are not Shapley values."""
 
+AnchorKind = Literal["retrained", "fine_tuned"]
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
@@ -90,7 +92,7 @@ class ClosedGap(_Data):
 class Fidelity(_Data):
     """How well a proxy game agrees with the retraining game, measured on anchors."""
 
-    kind: Literal["retrained", "fine_tuned"]
+    kind: AnchorKind
     anchors: int
     spearman: Measured
     """Rank correlation of the proxy game's values with the retrained ones."""
@@ -102,6 +104,8 @@ class Fidelity(_Data):
     calibration: tuple[CalibrationBin, ...]
     closed: ClosedGap | None
     """None where the anchors are too few."""
+    notes: tuple[str, ...] = ()
+    """What to know of the anchors."""
 
 
 class PayoutShare(_Data):

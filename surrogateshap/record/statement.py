@@ -5,13 +5,13 @@ Format: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import UNCORRECTED, ContributorFlags, EstimatorName, Results
+from surrogateshap.record.results import UNCORRECTED, AnchorKind, ContributorFlags, EstimatorName, Fidelity, Results
 
 _StatementType = Literal["https://in-toto.io/Statement/v1"]
 _PredicateType = Literal["https://surrogateshap.dev/attestation/contributor-values/v1"]
@@ -73,6 +73,23 @@ class Environment(_Data):
     batch_size: int
 
 
+class FidelitySummary(_Data):
+    """A game's fidelity without its calibration curve and the corrected ranking."""
+
+    kind: AnchorKind
+    anchors: int
+    spearman: float
+    spearman_low: float
+    spearman_high: float
+    lds: float
+    lds_low: float
+    lds_high: float
+    intercept: float
+    slope: float
+    closed_r2: float | None
+    """Held-out R² of the retraining game as estimated from the anchors; None where it wasn't."""
+
+
 class GameSummary(_Data):
     """One game without its ranking, which stands in results.json."""
 
@@ -89,6 +106,8 @@ class GameSummary(_Data):
     cv_r2: float | None
     """None where no surrogate was fitted."""
     indistinguishable: tuple[tuple[str, ...], ...]
+    fidelity: FidelitySummary | None = None
+    """None where it wasn't measured."""
 
 
 class FlagSummary(_Data):
@@ -200,6 +219,7 @@ def summaries_of(results: Results) -> tuple[GameSummary, ...]:
             efficiency_gap=game.efficiency_gap,
             cv_r2=game.surrogate.cv_r2 if game.surrogate else None,
             indistinguishable=game.indistinguishable,
+            fidelity=_fidelity(game.fidelity),
         )
         for game in results.games
     )
@@ -225,6 +245,26 @@ _FLAG_LIMITS = (
     "Flags are signs and no values: they tell whose images, or whose conditions, the frozen model finds unlike the "
     "others'. Rare data may be flagged and bad data may not be; no value or rank rests on them.",
 )
+
+
+def _fidelity(found: Fidelity | None) -> FidelitySummary | None:
+    if found is None:
+        return None
+    return FidelitySummary(
+        kind=found.kind,
+        anchors=found.anchors,
+        spearman=found.spearman.value,
+        spearman_low=found.spearman.low,
+        spearman_high=found.spearman.high,
+        lds=found.lds.value,
+        lds_low=found.lds.low,
+        lds_high=found.lds.high,
+        intercept=found.intercept,
+        slope=found.slope,
+        closed_r2=found.closed.r2.value if found.closed is not None else None,
+    )
+
+
 _PROXY_LIMITS = {
     "prompt": "The prompt proxy values conditions and not data: contributors with the same conditions in the same "
     "proportions get the same value, whatever their images show.",
@@ -239,9 +279,11 @@ def limits_of(results: Results) -> tuple[str, ...]:
     blind = sorted(
         {(game.grouping, game.proxy, len(game.indistinguishable)) for game in results.games if game.indistinguishable}
     )
+    anchored = any(game.fidelity is not None for game in results.games)
     return (
         "The values are those of a proxy game: every coalition is measured on images of one frozen model that was "
-        "trained on everyone's data. No model was retrained.",
+        "trained on everyone's data. "
+        + ("No model was retrained for them." if anchored else "No model was retrained."),
         *(_PROXY_LIMITS[proxy] for proxy in proxies if proxy in _PROXY_LIMITS),
         *(
             f"Grouping {grouping}, {proxy} proxy: {sets} set(s) of contributors can't be told apart, and get equal "
@@ -264,6 +306,28 @@ def limits_of(results: Results) -> tuple[str, ...]:
         "Fréchet distances and inception scores, and not at all for quantiles. Where a coalition has hardly more "
         "images than there are features, a part of a Fréchet distance's remains.",
         *(_FLAG_LIMITS if results.flags else ()),
-        "Fidelity was not measured: how far the values agree with retrained models is unknown.",
+        *_fidelity_limits(results),
         "This record is not signed: its digests find damage, not forgery.",
     )
+
+
+def _fidelity_limits(results: Results) -> Iterator[str]:
+    there = [game.fidelity for game in results.games if game.fidelity is not None]
+    if not there:
+        yield "Fidelity was not measured: how far the values agree with retrained models is unknown."
+        return
+    unknown = "" if len(there) == len(results.games) else " Of the other games it is unknown."
+    yield (
+        f"Fidelity, how far the values agree with retrained models, was {results.fidelity}, from a table of values "
+        f"that were measured elsewhere: the record holds its digest, not how they were made.{unknown}"
+    )
+    if any(one.kind == "fine_tuned" for one in there):
+        yield (
+            "The anchors' models were fine-tuned briefly from the frozen model instead of retrained: their values are "
+            "biased in level."
+        )
+    if any(one.closed is not None for one in there):
+        yield (
+            "Rankings of the retraining game are estimates from the proxy game and the anchors; they can be believed "
+            "as far as their held-out R² says, for coalitions like the anchors."
+        )

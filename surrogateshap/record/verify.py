@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from surrogateshap.errors import VerificationError
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.fidelity import described
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.results import UNCORRECTED, GameResult, Payout, Results
 from surrogateshap.record.statement import (
@@ -149,6 +150,8 @@ def _check_results(contents: dict[str, bytes], predicate: Predicate) -> Iterator
         yield _check_efficiency(game)
         if game.payout is not None:
             yield _check_payout(game, game.payout)
+    if results.fidelity != "not measured" or any(game.fidelity for game in results.games):
+        yield _check_fidelity(results)
 
 
 def _check_efficiency(game: GameResult) -> Check:
@@ -172,6 +175,26 @@ def _check_payout(game: GameResult, payout: Payout) -> Check:
     name = harmless(f"payout of {game.grouping} / {game.utility} / {game.proxy}")
     detail = f"shares add up to {total:.9g}" if there else "other names than in the ranking"
     return Check(name=name, holds=holds, detail=detail)
+
+
+def _check_fidelity(results: Results) -> Check:
+    """What is said of fidelity is what the games hold, and can be so."""
+    wrong = []
+    if results.fidelity != described([game.fidelity for game in results.games]):
+        wrong.append("the words and the games differ")
+    for game in results.games:
+        found = game.fidelity
+        if found is None:
+            continue
+        ends = [(one.low, one.value, one.high) for one in (found.spearman, found.lds)]
+        names = {row.name for row in game.contributors}
+        if not (
+            all(-1 <= low <= value <= high <= 1 for low, value, high in ends)
+            and sum(part.anchors for part in found.calibration) == found.anchors
+            and (found.closed is None or {row.name for row in found.closed.contributors} == names)
+        ):
+            wrong.append(f"{game.grouping} / {game.utility} / {game.proxy} can't be so")
+    return Check(name="fidelity", holds=not wrong, detail=harmless("; ".join(wrong)) if wrong else "as the games say")
 
 
 def _compare(name: str, file: str, agreements: dict[str, bool]) -> Check:

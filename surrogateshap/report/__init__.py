@@ -1,6 +1,7 @@
 """Results to table, JSON, CSV, Parquet and Markdown: pure functions that read nothing but the results."""
 
 from surrogateshap.report.data import COLUMNS, json_text, to_csv, to_json, to_parquet
+from surrogateshap.report.fidelity import fidelity_table
 from surrogateshap.report.markdown import to_markdown
 from surrogateshap.report.select import UnknownGameError, first_ranks, select
 from surrogateshap.report.table import game_table, overview, table
@@ -8,6 +9,7 @@ from surrogateshap.report.table import game_table, overview, table
 __all__ = [
     "COLUMNS",
     "UnknownGameError",
+    "fidelity_table",
     "first_ranks",
     "game_table",
     "json_text",

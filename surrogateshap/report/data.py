@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from surrogateshap.record.fidelity import agreement
 from surrogateshap.record.results import GameResult, Results
 
 COLUMNS = (
@@ -104,7 +105,7 @@ def _rows(results: Results) -> list[dict[str, Any]]:
             "proxy": game.proxy,
             **contributor.model_dump(),
             "top": game.top,
-            "fidelity": results.fidelity,
+            "fidelity": agreement(game.fidelity),
             "v_empty": game.v_empty,
             "v_full": game.v_full,
             **payout.get(contributor.name, nothing),

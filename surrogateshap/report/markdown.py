@@ -2,6 +2,7 @@
 
 import re
 
+from surrogateshap.record.fidelity import closed_game, closed_title
 from surrogateshap.record.results import ContributorFlags, ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label
 from surrogateshap.report.words import MOST_PAIRS, basis, by_grouping, ending, notes, paid, remarks, title
@@ -24,13 +25,14 @@ def to_markdown(results: Results) -> str:
     return "\n".join([*lines, f"Fidelity (agreement with retrained models): {results.fidelity}.", ""])
 
 
-def _game(game: GameResult) -> list[str]:
+def _game(game: GameResult, heading: list[str] | None = None) -> list[str]:
     spec = on_one_scale(number for one in game.contributors for number in (one.value, one.low, one.high))
     top = "" if game.top is None else f" In the top {game.top} |"
+    if heading is None:
+        said = [f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))]
+        heading = [f"## {_escape(label(game))}", "", *said]
     lines = [
-        f"## {_escape(label(game))}",
-        "",
-        *(f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))),
+        *heading,
         "",
         f"| Rank | Ranks |{top} Contributor | Rows | Value | {game.level:.0%} interval | Share |",
         f"|---:|:---:|{'---:|' if top else ''}:---|---:|---:|:---:|---:|",
@@ -42,6 +44,8 @@ def _game(game: GameResult) -> list[str]:
         lines += ["", *_interactions(game.interactions)]
     if game.payout:
         lines += ["", *_payout(game.payout, game.level)]
+    if (closed := closed_game(game)) is not None:
+        lines += ["", *_game(closed, [f"### {_escape(closed_title(game))}"])]
     return lines
 
 

@@ -36,4 +36,8 @@ def select(results: Results, *, game: str | None = None, top: int | None = None)
 def first_ranks(game: GameResult, top: int | None) -> GameResult:
     """The game with its `top` first contributors, and what is paid to them."""
     payout = game.payout and game.payout.model_copy(update={"shares": game.payout.shares[:top]})
-    return game.model_copy(update={"contributors": game.contributors[:top], "payout": payout})
+    fidelity = game.fidelity
+    if fidelity is not None and fidelity.closed is not None:
+        closed = fidelity.closed.model_copy(update={"contributors": fidelity.closed.contributors[:top]})
+        fidelity = fidelity.model_copy(update={"closed": closed})
+    return game.model_copy(update={"contributors": game.contributors[:top], "payout": payout, "fidelity": fidelity})

@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from surrogateshap.record.fidelity import closed_game, closed_title
 from surrogateshap.record.results import ContributorFlags, ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label, select
 from surrogateshap.report.words import MOST_PAIRS, basis, by_grouping, ending, notes, paid, remarks, title
@@ -49,8 +50,11 @@ def overview(results: Results) -> Group:
     return Group(_line(f"{results.name}, run {results.run}", "bold"), Text(""), grid, Text(""), *closing)
 
 
-def game_table(game: GameResult, *, top: int | None = None) -> Group:
-    """One game's ranking, its `top` first ranks, and its strongest interactions where it has some."""
+def game_table(game: GameResult, *, top: int | None = None, heading: list[RenderableType] | None = None) -> Group:
+    """One game's ranking, its `top` first ranks, its strongest interactions and its retraining game where it has some.
+
+    `heading` stands in for the game's name and what its values rest on.
+    """
     shown = game.contributors[:top]
     spec = on_one_scale(number for one in shown for number in (one.value, one.low, one.high))
     ends = (min([0.0, *(one.low for one in shown)]), max([0.0, *(one.high for one in shown)]))
@@ -71,11 +75,9 @@ def game_table(game: GameResult, *, top: int | None = None) -> Group:
             Text(percent(one.share)),
             Text(bar(one.value, one.low, one.high, *ends), style="green" if one.value >= 0 else "red"),
         )
-    parts: list[RenderableType] = [
-        _line(label(game), "bold"),
-        *(Text(line) for line in (*basis(game), *notes(game))),
-        grid,
-    ]
+    if heading is None:
+        heading = [_line(label(game), "bold"), *(Text(line) for line in (*basis(game), *notes(game)))]
+    parts: list[RenderableType] = [*heading, grid]
     if len(shown) < len(game.contributors):
         parts.append(Text(f"{plural(len(game.contributors) - len(shown), 'contributor')} more, not shown"))
     if game.proxy != "table":
@@ -84,6 +86,8 @@ def game_table(game: GameResult, *, top: int | None = None) -> Group:
         parts += [Text(""), *_interactions(game.interactions, top or MOST_PAIRS)]
     if game.payout:
         parts += [Text(""), *_payout(game.payout, game.level, top)]
+    if (closed := closed_game(game)) is not None:
+        parts += [Text(""), game_table(closed, top=top, heading=[Text(closed_title(game), "bold")])]
     return Group(*parts)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from surrogateshap.record.fidelity import agreement
 from surrogateshap.record.results import ContributorFlags, GameResult, Stopped
 from surrogateshap.text import harmless
 from surrogateshap.units import plural, significant
@@ -20,7 +21,21 @@ def basis(game: GameResult) -> list[str]:
             f"Surrogate: held-out R² {game.surrogate.cv_r2:.3f}, "
             f"efficiency gap {significant(game.efficiency_gap)} before correction"
         )
-    return lines
+    return lines + fidelity_lines(game)
+
+
+def fidelity_lines(game: GameResult) -> list[str]:
+    """Agreement with anchors and the calibration curve; empty where fidelity was not measured."""
+    found = game.fidelity
+    if found is None:
+        return []
+    curve = ", ".join(f"{significant(part.proxy)} → {significant(part.retrained)}" for part in found.calibration)
+    sign = "+" if found.slope >= 0 else "−"
+    return [
+        f"Fidelity: {agreement(found)}",
+        f"Calibration: retrained ≈ {significant(found.intercept)} {sign} {significant(abs(found.slope))} × proxy; "
+        f"proxy → retrained {curve}",
+    ]
 
 
 MOST_PAIRS = 10
@@ -34,7 +49,8 @@ def paid(amount: float | None) -> str:
 
 def notes(game: GameResult) -> list[str]:
     """What to know before the values are used; one harmless line each."""
-    return [f"Note: {harmless(warning, 1000)}" for warning in game.warnings]
+    said = (*game.warnings, *(game.fidelity.notes if game.fidelity is not None else ()))
+    return [f"Note: {harmless(warning, 1000)}" for warning in said]
 
 
 def ending(one: Stopped) -> str:

@@ -11,7 +11,13 @@ from surrogateshap.spec.wording import listed, named, nearest, toml
 def check(spec: Spec, broken: Set[KeyPath]) -> list[Fault]:
     """Everything wrong across tables. Says nothing that rests on the values of `broken` paths, which were not read."""
     faults = [*_duplicates(spec), *_encoders(spec, broken), *_images(spec, broken)]
-    faults += [*_budget(spec, broken), *_empty(spec, broken), *_estimator(spec), *_payout(spec)]
+    faults += [
+        *_budget(spec, broken),
+        *_empty(spec, broken),
+        *_estimator(spec),
+        *_payout(spec),
+        *_fidelity(spec, broken),
+    ]
     return [fault for fault in faults if not _touches(fault.path, broken)]
 
 
@@ -128,3 +134,13 @@ def _empty(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
         yield Fault(
             ("empty", "value"), f"has no number for {listed(lacking)}", "give one for every utility, or one for all"
         )
+
+
+def _fidelity(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
+    names = [grouping.name for grouping in spec.contributors.grouping]
+    name = spec.fidelity.grouping
+    if name is None or name in names or any(path[:2] == ("contributors", "grouping") for path in broken):
+        return
+    guess = nearest(name, names)
+    remedy = f"did you mean {named(guess)}?" if guess else f"groupings of this spec: {listed(names)}"
+    yield Fault(("fidelity", "grouping"), f"no `[[contributors.grouping]]` has the name {named(name)}", remedy)

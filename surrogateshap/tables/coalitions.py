@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surrogateshap.errors import Problem, SpecError
+from surrogateshap.frames import LARGEST, check_finite, members, numbers, wrong
 from surrogateshap.games.encoded import Bools, Floats, Ints
-from surrogateshap.tables.read import wrong
 from surrogateshap.text import harmless
-from surrogateshap.units import listed, plural
+from surrogateshap.units import listed
 
 if TYPE_CHECKING:
     import polars as pl
 
 MOST_CONTRIBUTORS = 1_000
-_LARGEST = 1e100
-_CELLS = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def from_frame(
         frame = frame.filter(_filled(frame[value]))
         if frame.height == 0:
             raise wrong(file, "no row has a value", "Name another column with --value.", value)
-    columns = {name: _members(frame[name]) for name in names}
+    columns = {name: members(frame[name]) for name in names}
     problems = [
         Problem(
             harmless(file),
@@ -81,7 +78,7 @@ def from_frame(
     if problems:
         raise SpecError(problems)
     masks = np.column_stack([*columns.values()]) if names else np.zeros((frame.height, 0), dtype=np.bool_)
-    return from_arrays(masks, _numbers(frame[value]), names, empty, full, rows, file=file, value=value)
+    return from_arrays(masks, numbers(frame[value]), names, empty, full, rows, file=file, value=value)
 
 
 def from_arrays(
@@ -113,7 +110,7 @@ def from_arrays(
     called = tuple(names) if names is not None else tuple(str(i) for i in range(n))
     if len(called) != n or len(set(called)) != n:
         raise wrong(file, f"{n} contributors need {n} different names")
-    _finite(file, value, level)
+    check_finite(file, value, level)
     inside = cells.astype(np.bool_)
     is_empty, is_full = np.asarray(~inside.any(axis=1)), np.asarray(inside.all(axis=1))
     v_empty = _end(file, value, "∅", "--empty", empty, level, is_empty)
@@ -125,46 +122,12 @@ def from_arrays(
     return CoalitionTable(file, value, called, inside[inner], level[inner], v_empty, v_full, held)
 
 
-def _members(column: "pl.Series") -> Bools | tuple[int, str]:
-    """A contributor's column, or the first row that is neither 0 nor 1."""
-    import polars as pl
-
-    if column.dtype == pl.Boolean and column.null_count() == 0:
-        return np.asarray(column.to_numpy(), dtype=np.bool_)
-    cells = [_CELLS.get(str(cell).strip().lower()) for cell in column]
-    if None in cells:
-        row = cells.index(None)
-        cell = column[row]
-        shown = "an empty cell" if cell is None or str(cell).strip() == "" else f"`{harmless(str(cell), 40)}`"
-        return row + 1, shown
-    return np.array(cells, dtype=np.bool_)
-
-
 def _filled(column: "pl.Series") -> "pl.Series":
     """Whether a cell holds anything, be it no number."""
     import polars as pl
 
     filled = column.is_not_null()
     return filled & (column.str.strip_chars() != "") if column.dtype == pl.String else filled
-
-
-def _numbers(column: "pl.Series") -> Floats:
-    """NaN where a cell is no number."""
-    import polars as pl
-
-    if column.dtype == pl.String:
-        column = column.str.strip_chars()
-    if not (column.dtype.is_numeric() or column.dtype == pl.String):
-        return np.full(len(column), np.nan)
-    return column.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
-
-
-def _finite(file: str, value: str, values: Floats) -> None:
-    bad = np.flatnonzero(~(np.abs(values) < _LARGEST))
-    if len(bad):
-        first = ", ".join(f"{row + 1:,}" for row in bad[:_SHOWN])
-        more = f" and {plural(len(bad) - _SHOWN, 'other')}" if len(bad) > _SHOWN else ""
-        raise wrong(file, f"no finite number in row {first}{more}", "Leave these rows out or repair them.", value)
 
 
 def _end(file: str, value: str, which: str, option: str, given: float | None, values: Floats, rows: Bools) -> float:
@@ -174,7 +137,7 @@ def _end(file: str, value: str, which: str, option: str, given: float | None, va
         if len(there) == 0:
             raise wrong(file, f"v({which}) is not in the table", f"Give it with {option}.")
         return float(there.mean())
-    if not abs(given) < _LARGEST:
+    if not abs(given) < LARGEST:
         raise wrong(file, f"{option} is {given}, no finite number")
     off = there[~np.isclose(there, given, rtol=1e-6, atol=1e-12)]
     if len(off):

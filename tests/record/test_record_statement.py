@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from surrogateshap.errors import RunError
 from surrogateshap.record import folder as folder_module
 from surrogateshap.record.folder import write_run_folder
+from surrogateshap.record.results import ClosedGap, Fidelity, Measured
 from surrogateshap.record.statement import Environment, build_statement, limits_of, statement_bytes
 from tests.record.example import ENVIRONMENT, game, plan, results
 
@@ -54,6 +55,7 @@ def test_predicate_says_what_was_computed_from_what():
             "efficiency_gap": 0.001,
             "cv_r2": cv_r2,
             "indistinguishable": blind,
+            "fidelity": None,
         }
         for proxy, estimator, cv_r2, blind in (
             ("prompt", "exact", None, [["bob\x1b[31m", "cy"]]),
@@ -109,6 +111,28 @@ def test_limits_follow_the_proxies_and_the_games():
         assert "bias that a finite pool gives" in limits
         assert "Fidelity was not measured" in limits
         assert "not signed" in limits
+
+
+def test_limits_tell_how_far_fidelity_was_measured():
+    number = Measured(value=0.9, low=0.8, high=1.0)
+    fields = {"anchors": 20, "spearman": number, "lds": number, "intercept": 0.0, "slope": 1.0, "calibration": ()}
+    said = "measured on 20 anchors for 1 of 2 games"
+
+    def limits(**more):
+        games = (game("prompt", fidelity=Fidelity(**fields, **more)), game("image"))
+        return " ".join(limits_of(results().model_copy(update={"games": games, "fidelity": said})))
+
+    plain = limits(kind="retrained", closed=None)
+    assert f"was {said}" in plain
+    assert "Of the other games it is unknown." in plain
+    assert "digest, not how they were made" in plain
+    assert "Fidelity was not measured" not in plain
+    assert "biased in level" not in plain
+    assert "estimates from the proxy game and the anchors" not in plain
+    closed = ClosedGap(anchors=20, r2=number, proxy_r2=0.1, contributors=())
+    tuned = limits(kind="fine_tuned", closed=closed)
+    assert "biased in level" in tuned
+    assert "estimates from the proxy game and the anchors" in tuned
 
 
 FILES = {"spec.toml": b"1", "plan.json": b"2", "results.json": b"3", "coalitions.parquet": b"4", "record.json": b"5"}

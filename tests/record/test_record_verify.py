@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from surrogateshap.errors import VerificationError
 from surrogateshap.record.folder import write_run_folder
-from surrogateshap.record.results import ContributorFlags, Payout, PayoutShare, Results
+from surrogateshap.record.results import ContributorFlags, Fidelity, Payout, PayoutShare, Results
 from surrogateshap.record.statement import build_statement, checksum, statement_bytes
 from surrogateshap.record.verify import verify
 from tests.record.example import ENVIRONMENT, plan, results
@@ -219,6 +219,48 @@ def test_forged_value_breaks_efficiency(tmp_path, error, holds):
     first = game.contributors[0].model_copy(update={"value": 0.7 + error})
     forged = game.model_copy(update={"contributors": (first, *game.contributors[1:])})
     assert verify(write(tmp_path, honest.model_copy(update={"games": (forged,)}))).holds == holds
+
+
+def anchored(**changes):
+    honest = results()
+    number = {"value": 0.9, "low": 0.8, "high": 0.95}
+    fields = {
+        "kind": "retrained",
+        "anchors": 20,
+        "spearman": number,
+        "lds": number,
+        "intercept": 0.0,
+        "slope": 1.0,
+        "calibration": [{"anchors": 20, "proxy": 0.1, "retrained": 0.2}],
+        "closed": {
+            "anchors": 20,
+            "r2": number,
+            "proxy_r2": 0.1,
+            "contributors": [row.model_dump() for row in honest.games[0].contributors],
+        },
+    }
+    measured = honest.games[0].model_copy(update={"fidelity": Fidelity.model_validate(fields | changes)})
+    said = "measured on 20 anchors for 1 of 2 games"
+    return honest.model_copy(update={"games": (measured, honest.games[1]), "fidelity": said})
+
+
+def test_fidelity_is_checked(tmp_path):
+    report = verify(write(tmp_path / "honest", anchored()))
+    assert report.holds
+    assert "fidelity" in [check.name for check in report.checks]
+    number = {"value": 0.9, "low": 0.92, "high": 0.95}
+    other = anchored().games[0].fidelity.closed.model_copy(update={"contributors": ()})
+    forged = {
+        "words": anchored().model_copy(update={"fidelity": "measured on 900 anchors for 2 of 2 games"}),
+        "unsaid": anchored().model_copy(update={"fidelity": "not measured"}),
+        "none": results().model_copy(update={"fidelity": "measured on 20 anchors for 1 of 2 games"}),
+        "interval": anchored(lds=number),
+        "above one": anchored(spearman={"value": 1.5, "low": 0.8, "high": 1.6}),
+        "bins": anchored(calibration=[{"anchors": 19, "proxy": 0.1, "retrained": 0.2}]),
+        "closed": anchored(closed=other),
+    }
+    for name, made in forged.items():
+        assert list(failures(write(tmp_path / name, made))) == ["fidelity"], name
 
 
 def test_efficiency_without_numbers_to_compare(tmp_path):

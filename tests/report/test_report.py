@@ -14,6 +14,7 @@ from surrogateshap.record.results import Interaction, Payout, PayoutShare, Resul
 from surrogateshap.report import (
     COLUMNS,
     UnknownGameError,
+    fidelity_table,
     overview,
     select,
     table,
@@ -24,11 +25,12 @@ from surrogateshap.report import (
 )
 from surrogateshap.report.data import PAYOUT_COLUMNS
 from surrogateshap.report.table import BAR, bar
-from tests.samples import HOSTILE, contributor, game, golden, hostile_results, peaceful_results
+from tests.samples import HOSTILE, anchored_results, contributor, game, golden, hostile_results, peaceful_results
 
 GOLDEN = Path(__file__).parent / "golden"
 SAMPLES = pytest.mark.parametrize(
-    ("name", "results"), [("peaceful", peaceful_results()), ("hostile", hostile_results())]
+    ("name", "results"),
+    [("peaceful", peaceful_results()), ("anchored", anchored_results()), ("hostile", hostile_results())],
 )
 
 
@@ -57,6 +59,14 @@ def test_overview(name: str, results: Results) -> None:
     assert max(map(cell_len, text.splitlines())) <= 80
     assert all(character.isprintable() or character == "\n" for character in text)
     golden(GOLDEN / f"{name}-overview.txt", text)
+
+
+@SAMPLES
+def test_fidelity_table(name: str, results: Results) -> None:
+    text = shown_as(fidelity_table(results))
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert all(character.isprintable() or character == "\n" for character in text)
+    golden(GOLDEN / f"{name}-fidelity.txt", text)
 
 
 @SAMPLES
@@ -140,6 +150,13 @@ def test_select_filters_games_and_cuts_ranks() -> None:
     assert [(one.utility, len(one.contributors)) for one in chosen.games] == [("quality", 1)]
     assert select(peaceful_results(), game="artist / aes").games[0].grouping == "artist"
     assert select(peaceful_results()) == peaceful_results()
+
+
+def test_select_cuts_the_retraining_game_too() -> None:
+    chosen = select(anchored_results(), top=2).games[0]
+    assert chosen.fidelity is not None
+    assert chosen.fidelity.closed is not None
+    assert [row.rank for row in chosen.fidelity.closed.contributors] == [1, 2]
 
 
 def test_an_unknown_game_is_told_with_those_there_are() -> None:

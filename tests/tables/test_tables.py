@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import surrogateshap
+from surrogateshap import frames as reading
 from surrogateshap.cli import main
 from surrogateshap.errors import MissingExtraError, SpecError
 from surrogateshap.estimate import all_masks, draw_pairs, exact_interactions, exact_shapley
 from surrogateshap.games import coalition_shares
 from surrogateshap.record.results import GameResult
-from surrogateshap.tables import read as reading
 from surrogateshap.tables import read_frame, read_rows
 
 NAMES = ("ann", "bob", "cy", "dot", "eve", "fay")

@@ -4,7 +4,19 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from canned import FIRST_HALF, GAMES, NAMES, RUN, SECOND_HALF, CannedSource, make_plan, make_results, ranking, started
+from canned import (
+    FIRST_HALF,
+    GAMES,
+    NAMES,
+    RUN,
+    SECOND_HALF,
+    CannedSource,
+    make_plan,
+    make_results,
+    ranking,
+    started,
+    with_anchors,
+)
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.screens.dialogs import ErrorPage, HelpPage, Question
 from surrogateshap_tui.state import Grade
@@ -377,3 +389,27 @@ def _arrived(event):
     from surrogateshap_tui.messages import EventArrived
 
     return EventArrived(event)
+
+
+async def test_the_retraining_game_is_shown_where_there_is_one() -> None:
+    results = make_results()
+    games = (with_anchors(results.games[0]), *results.games[1:])
+    app = SurrogateShapApp(CannedSource(results=results.model_copy(update={"games": games})))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, app)
+        await pilot.press("3")
+        await pilot.pause()
+        assert "fidelity: v 0.92 [0.88, 0.95], LDS 0.81 [0.72, 0.88] on 80 anchors" in screen(app)
+        assert "-0.19" in screen(app)
+        assert app.check_action("toggle_closed", ())
+        await pilot.press("c")
+        await pilot.pause()
+        assert "retraining game, from 80 anchors: held-out R² 0.95, proxy 0.62" in screen(app)
+        assert "-0.37" in screen(app)
+        await pilot.press("right_square_bracket")
+        await pilot.pause()
+        assert "fidelity not measured" in screen(app)
+        assert not app.check_action("toggle_closed", ())
+        await pilot.press("left_square_bracket", "c")
+        await pilot.pause()
+        assert "-0.19" in screen(app)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from canned import CannedSource, make_results
+from canned import CannedSource, make_results, with_anchors
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.screens.dialogs import ErrorPage
 from test_app import BROKEN, active, begin, ready, until
@@ -61,6 +61,19 @@ def test_final_ranking(snap_compare: Compare, size: tuple[int, int]) -> None:
     async def steps(pilot: Pilot[None]) -> None:
         await ready(pilot, app)
         await pilot.press("3", "right_square_bracket")
+        await until(pilot, lambda: active(app) == "ranking")
+
+    assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))
+
+
+def test_retraining_game(snap_compare: Compare, size: tuple[int, int]) -> None:
+    results = make_results()
+    measured = results.model_copy(update={"games": tuple(map(with_anchors, results.games))})
+    app = SurrogateShapApp(CannedSource(results=measured))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("3", "c")
         await until(pilot, lambda: active(app) == "ranking")
 
     assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))

@@ -46,6 +46,7 @@ class SurrogateShapApp(App[None]):
         Binding("s", "stop", "Stop"),
         Binding("left_square_bracket", "turn(-1)", "Previous game", key_display="["),
         Binding("right_square_bracket", "turn(1)", "Next game", key_display="]"),
+        Binding("c", "toggle_closed", "Retrained"),
         Binding("r", "reload", "Reload"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
@@ -202,6 +203,11 @@ class SurrogateShapApp(App[None]):
         self.query_one(RankingView).turn(step)
         self._show_state()
 
+    def action_toggle_closed(self) -> None:
+        """Goes to the ranking of the retraining game, or back."""
+        self.query_one(RankingView).toggle_closed()
+        self._show_state()
+
     def action_reload(self) -> None:
         """Plans anew, or looks at the run anew."""
         if self._source.run is None:
@@ -240,6 +246,8 @@ class SurrogateShapApp(App[None]):
                 return self._stop is None and not self._loading
             case "turn":
                 return self._active == "ranking" and len(self.state.games) > 1
+            case "toggle_closed":
+                return self._active == "ranking" and self.query_one(RankingView).can_close
             case _:
                 return True
 
@@ -291,7 +299,7 @@ class SurrogateShapApp(App[None]):
 
     def _show_offers(self) -> None:
         """Redraws the footer, which is costly, when other keys than before can be used."""
-        offers = tuple(self.check_action(action, ()) for action in ("apply", "stop", "reload", "turn"))
+        offers = tuple(self.check_action(action, ()) for action in ("apply", "stop", "reload", "turn", "toggle_closed"))
         if offers != self._offers:
             self._offers = offers
             self.refresh_bindings()

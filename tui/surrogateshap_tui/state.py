@@ -20,6 +20,7 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.fidelity import closed_game
 from surrogateshap.record.results import GameResult, Results, Stopped
 
 Status = Literal["planned", "running", "finished", "failed", "interrupted"]
@@ -180,6 +181,14 @@ def with_results(state: RunState, results: Results) -> RunState:
         flags = {one.name: one.flags for one in results.flags if one.grouping == game.grouping}
         state = _with_ranking(state, _settled(game, flags))
     return state
+
+
+def closed(ranking: Ranking | None) -> Ranking | None:
+    """The ranking of the retraining game, as estimated from anchors; None where there is none."""
+    game = closed_game(ranking.result) if ranking and ranking.result else None
+    if ranking is None or game is None:
+        return None
+    return _settled(game, {place.name: place.flags for place in ranking.places})
 
 
 def abandoned(state: RunState) -> RunState:

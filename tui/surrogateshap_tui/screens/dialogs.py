@@ -25,6 +25,7 @@ KEYS = (
     ("s", "stop the run; what is finished is kept"),
     ("r", "read the spec again and plan anew"),
     ("[ ]", "previous game, next game"),
+    ("c", "proxy game; retraining game, from anchors"),
     ("j k, arrows", "one line down, up"),
     ("g G", "first line, last line"),
     ("enter, escape", "answer a dialog, close it"),

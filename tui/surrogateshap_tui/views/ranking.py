@@ -10,8 +10,9 @@ from textual.widgets import DataTable
 
 from surrogateshap import units
 from surrogateshap.events import GameInfo
+from surrogateshap.record.fidelity import agreement
 from surrogateshap_tui.scale import Scale
-from surrogateshap_tui.state import Grade, Place, Ranking, RunState
+from surrogateshap_tui.state import Grade, Place, Ranking, RunState, closed
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.widgets.picture import Picture, plain
 from surrogateshap_tui.widgets.ranking_table import RankingTable
@@ -25,6 +26,8 @@ class RankingView(Vertical):
         self._state = RunState()
         self._game: GameInfo | None = None
         self._shown: Ranking | None = None
+        self._estimated = False
+        """Whether the retraining game is shown where there is one."""
 
     def compose(self) -> ComposeResult:
         """See Widget."""
@@ -52,23 +55,38 @@ class RankingView(Vertical):
             self._game = games[(at + step) % len(games)]
             self._refresh()
 
+    @property
+    def can_close(self) -> bool:
+        """Whether the game that is shown has a ranking of the retraining game."""
+        return self._game is not None and closed(self._state.ranking(self._game)) is not None
+
+    def toggle_closed(self) -> None:
+        """Goes from the proxy game to the retraining game as estimated from anchors, and back."""
+        self._estimated = not self._estimated
+        self._refresh()
+
     @on(DataTable.RowHighlighted)
     def _row_highlighted(self) -> None:
         self._show_place()
 
     def _refresh(self) -> None:
         state, game = self._state, self._game
-        ranking = state.ranking(game) if game else None
+        ranking, estimated = self._ranking(), self._estimated and self.can_close
         table = self.query_one(RankingTable)
         table.display = ranking is not None
-        if ranking is not self._shown:
+        if ranking != self._shown:
             table.show(ranking)
             self._shown = ranking
-        self.query_one("#game", Picture).show(lambda palette, _: draw_game(state, game, ranking, palette))
+        self.query_one("#game", Picture).show(lambda palette, _: draw_game(state, game, ranking, palette, estimated))
         self._show_place()
 
-    def _show_place(self) -> None:
+    def _ranking(self) -> Ranking | None:
+        """The one that is shown: of the proxy game, or of the retraining game where that is wanted and there."""
         ranking = self._state.ranking(self._game) if self._game else None
+        return (closed(ranking) if self._estimated else None) or ranking
+
+    def _show_place(self) -> None:
+        ranking = self._ranking()
         place = self.query_one(RankingTable).selected
         picture = self.query_one("#place", Picture)
         picture.display = ranking is not None and place is not None
@@ -90,8 +108,24 @@ def standing(ranking: Ranking | None) -> str:
     return f"final, from {images}; {how}; {result.level:.0%} intervals".replace("%", " %")
 
 
-def draw_game(state: RunState, game: GameInfo | None, ranking: Ranking | None, palette: Palette) -> RenderableType:
-    """Which game of how many, and how settled its ranking is."""
+def fidelity_line(state: RunState, game: GameInfo, estimated: bool) -> str:
+    """How far a game can be believed; empty before its results are there."""
+    ranking = state.ranking(game)
+    result = ranking.result if ranking else None
+    if result is None:
+        return ""
+    found = result.fidelity
+    if estimated and found is not None and found.closed is not None:
+        gap = found.closed
+        anchors = units.plural(gap.anchors, "anchor")
+        return f"retraining game, from {anchors}: held-out R² {gap.r2.value:.2f}, proxy {gap.proxy_r2:.2f}"
+    return f"fidelity: {agreement(found)}" if found is not None else "fidelity not measured"
+
+
+def draw_game(
+    state: RunState, game: GameInfo | None, ranking: Ranking | None, palette: Palette, estimated: bool = False
+) -> RenderableType:
+    """Which game of how many, how settled its ranking is, and how far it can be believed."""
     if game is None:
         return Text("No ranking yet: it forms while the run goes on.", palette.muted)
     head = Table.grid(expand=True, padding=(0, 1, 0, 0))
@@ -117,6 +151,8 @@ def draw_game(state: RunState, game: GameInfo | None, ranking: Ranking | None, p
                 why = plain(one.rule or "the budget was spent before a rule held", 500, palette.muted)
                 used = f"{units.count(one.images)} of at most {units.plural(one.at_most, 'image')}: "
                 parts.append(Text(used, palette.muted).append(why))
+        style = palette.primary if estimated else palette.muted
+        parts.append(Text(fidelity_line(state, game, estimated), style, no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
 
 

@@ -1,0 +1,65 @@
+"""`surrogateshap evaluate`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from surrogateshap.cli.options import allow_option, store_option
+from surrogateshap.cli.show import print_lines
+from surrogateshap.errors import SurrogateShapError
+from surrogateshap.text import harmless
+
+
+@click.command("evaluate")
+@click.argument("target", metavar="RUN|SPEC")
+@click.option(
+    "--against",
+    metavar="TABLE",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Retrained coalitions: Parquet, CSV or JSON Lines.",
+)
+@click.option("--grouping", metavar="NAME", help="Grouping whose contributors TABLE names.  [default: the spec's]")
+@click.option("--utility", metavar="NAME", help="The only utility to look at; that of a column `value`.")
+@click.option(
+    "--kind",
+    type=click.Choice(["retrained", "fine_tuned"]),
+    default="retrained",
+    show_default=True,
+    help="How the coalitions' models were made; fine-tuned ones are biased in level.",
+)
+@click.option("--top", metavar="K", type=click.IntRange(min=1), help="Only the K highest contributors of each game.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, in the shape of `show --format json`.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@store_option
+@allow_option
+def command(target: str, top: int | None, as_json: bool, out: Path | None, **options: Any) -> None:
+    """How far a finished run agrees with retrained coalitions.
+
+    TABLE has a column of 0 and 1 for each contributor, and `value.UTILITY` columns, or `value` where there is one
+    utility. Rank agreement of v, the linear datamodeling score (LDS), calibration, and what the retraining game looks
+    like once the gap is closed with these anchors. The run and its record stay as they are: name the table under
+    [fidelity] in the spec to have it in the record.
+    """
+    from surrogateshap import api
+    from surrogateshap.report import fidelity_table, select, to_json
+
+    results = api.evaluate(target, **options)
+    try:
+        if as_json:
+            text = to_json(select(results, top=top))
+            if out is None:
+                click.echo(text, nl=False)
+            else:
+                out.write_bytes(text.encode())
+        elif out is None:
+            print_lines(fidelity_table(results, top=top))
+        else:
+            with out.open("w", encoding="utf-8", newline="\n") as file:
+                print_lines(fidelity_table(results, top=top), file)
+    except OSError as error:
+        if out is None:
+            raise
+        shown = harmless(str(out), 1000)
+        raise SurrogateShapError(f"{shown} can't be written: {error.strerror}", "Choose another path.") from None
