@@ -1,6 +1,6 @@
 """How often 90 % intervals hold the truth, on the simulated mixture games of estimator.py.
 
-    python bench/coverage.py            # the figures of RESULTS.md
+    python bench/coverage.py            # the figures of RESULTS.md; minutes
     python bench/coverage.py --quick    # under a minute
 
 *Images*: worlds with 8 contributors, whose coalitions are all evaluated, so that the pool alone is unsure. Pools are

@@ -15,6 +15,7 @@ from surrogateshap.plan import keys
 from surrogateshap.plan.anchors import Anchors
 from surrogateshap.plan.build import game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.rounds import courses
 from surrogateshap.record.fidelity import described
 from surrogateshap.record.ranking import ranked_contributors
 from surrogateshap.record.results import (
@@ -134,6 +135,8 @@ def evaluate_run(
 
     Raises RunError where an object of the store is missing.
     """
+    if compiled.spec.budget.rules:  # pools as large as the run decided
+        compiled = compiled.with_pools([course.pool for course in courses(compiled, store).values()])
     found = store.find_images({key for pool in compiled.pools for key in pool.keys})
     features, spec = Features(compiled, store), compiled.spec
     by_info = {(game.grouping, game.utility, game.proxy): game for game in results.games}
