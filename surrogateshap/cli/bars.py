@@ -100,6 +100,7 @@ class BarsDisplay(Display):
             pace = ", ".join(part for part in (speed(event, ""), left(event)) if part)
             far = how_far(event.done, event.total, stage.unit)
             self._progress.update(task, completed=event.done, total=max(1, event.total), far=far, pace=pace)
+            self._tasks[event.stage] = (task, stage.model_copy(update={"total": event.total}))
 
     def _update(self, id: str, *, pace: str, done: bool = False) -> None:
         if id in self._tasks:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from surrogateshap.estimate.fit import CoalitionsError, Fit
-from surrogateshap.estimate.resampling import ResampledGame
+from surrogateshap.estimate.resampling import ResampledGame, differences
 from surrogateshap.games.coalitions import all_but_one
 from surrogateshap.games.encoded import Bools, Floats
 
@@ -35,10 +35,6 @@ def fit_leave_one_out(masks: Bools, values: Floats, v_empty: float, v_full: floa
 
 def loss_draws(game: ResampledGame, resamples: int, seed: int) -> Floats:
     """Deviations (R, n) of v(N) − v(N∖i) when the pool's images are resampled; `image_draws` has Shapley values'."""
-    masks = np.vstack([all_but_one(game.n), np.ones((1, game.n), dtype=np.bool_)])
-
-    def losses(values: Floats) -> Floats:
-        return np.asarray(values[-1] - values[:-1])
-
-    before, rng = losses(game(masks)), np.random.default_rng(seed)
-    return np.array([losses(game.resampled(game.resample(rng))(masks)) - before for _ in range(resamples)])
+    masks, rng = np.vstack([all_but_one(game.n), np.ones((1, game.n), dtype=np.bool_)]), np.random.default_rng(seed)
+    moved = differences(game, [game.resample(rng) for _ in range(resamples)], masks)
+    return moved[:, -1:] - moved[:, :-1]

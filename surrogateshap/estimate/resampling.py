@@ -1,5 +1,6 @@
 """Where Shapley values are unsure: draws from the bootstrap over images, and from that over coalitions."""
 
+from collections.abc import Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -47,14 +48,19 @@ class ResampledGame(Protocol):
 
 
 def image_draws(game: ResampledGame, resamples: int, seed: int, pairs: int = 64) -> Floats:
-    """Deviations (R, n) of Shapley values when the pool's images are resampled, cell by cell.
+    """Deviations (R, n) of Shapley values when the pool's images are resampled, cell by cell."""
+    rng = np.random.default_rng(seed)
+    return weighted_draws(game, [game.resample(rng) for _ in range(resamples)], seed, pairs)
+
+
+def weighted_draws(game: ResampledGame, weights: Sequence[Floats], seed: int, pairs: int = 64) -> Floats:
+    """Deviations (R, n) of Shapley values when the images weigh otherwise: R weightings (N,), on average 1.
 
     Shapley values are linear in v, so a deviation is the Shapley value of the difference game v_r − v. Its values are
     taken on all coalitions where these are at most 2 · `pairs`, else on at least that many drawn ones, and regressed on
     shares and membership, whose Shapley values are known: a mean's difference game lies in their span, others' nearly.
     What the regression misses adds a little to the deviations and takes nothing away. A game with coalitions of its
-    own is evaluated on these. Where the game's `step` is below 1, resamples stay that near to the pool's own weights
-    and deviations are scaled up: the infinitesimal jackknife (Efron 1982, section 6), drawn at random.
+    own is evaluated on these.
     """
     if game.masks is None:
         design = all_masks(game.n) if 2**game.n <= 2 * pairs else draw_pairs(game.n, max(pairs, 3 * game.n), seed)
@@ -62,18 +68,26 @@ def image_draws(game: ResampledGame, resamples: int, seed: int, pairs: int = 64)
         design = game.masks
     inner = design[design.any(axis=1) & ~design.all(axis=1)]
     with_ends = np.vstack([np.zeros((1, game.n)), inner, np.ones((1, game.n))]).astype(np.bool_)
-    rng = np.random.default_rng(seed)
-    even = np.ones_like(game.resample(np.random.default_rng(seed)))
-    before = game.resampled(even)(with_ends)
-    moved = (game.resampled(even + game.step * (game.resample(rng) - even)) for _ in range(resamples))
-    differences = np.array([resampled(with_ends) - before for resampled in moved]) / game.step
-    if coalition_values(inner, before[1:-1], before[0], before[-1]) is not None:
-        every = [coalition_values(inner, row[1:-1], row[0], row[-1]) for row in differences]
+    moved = differences(game, weights, with_ends)
+    if coalition_values(inner, moved[0, 1:-1], 0.0, 0.0) is not None:
+        every = [coalition_values(inner, row[1:-1], row[0], row[-1]) for row in moved]
         return exact_shapley(np.array(every), game.n)
-    _, coefficients = ridge(share_features(with_ends[1:], game.rows), differences[:, 1:].T)
+    _, coefficients = ridge(share_features(with_ends[1:], game.rows), moved[:, 1:].T)
     shapley = linear_shapley(coefficients, game.rows).T
-    gap = differences[:, -1] - differences[:, 0] - shapley.sum(axis=1)
+    gap = moved[:, -1] - moved[:, 0] - shapley.sum(axis=1)
     return np.asarray(shapley + gap[:, None] / game.n)
+
+
+def differences(game: ResampledGame, weights: Sequence[Floats], masks: Bools) -> Floats:
+    """(R, M): how far coalitions' values move when the images weigh otherwise: R weightings (N,), on average 1.
+
+    Where the game's `step` is below 1, weights stay that near to the pool's own and differences are scaled up: the
+    infinitesimal jackknife (Efron 1982, section 6), drawn at random.
+    """
+    even = np.ones_like(weights[0])
+    before = game.resampled(even)(masks)
+    moved = [game.resampled(even + game.step * (each - even))(masks) - before for each in weights]
+    return np.array(moved) / game.step
 
 
 def coalition_draws(

@@ -1,6 +1,7 @@
 """Fills the pools: generates what is missing and encodes what no encoder has seen, shard by shard."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -37,13 +38,25 @@ class Filler:
 
     def __init__(self, compiled: Compiled, store: Store, workshop: Workshop, progress: Progress) -> None:
         self._compiled, self._store, self._workshop, self._progress = compiled, store, workshop, progress
+        self.took = 0.0
+        """Seconds of this attempt, where a rule asks for them."""
+        self._timed = any(rule.gpu_hours is not None for rule in compiled.spec.budget.rules)
         self.found: Found = store.find_images({key for pool in compiled.pools for key in pool.keys})
 
     def fill(self, pool: Pool, after_shard: Callable[[], None]) -> None:
         """All of a pool's images, encoded by all encoders that its games need."""
-        encoders = {game.encoder.name: game.encoder for game in self._compiled.games if game.pool is pool}
+        self.fill_round(pool, after_shard)
+        self.finish(pool)
+
+    def fill_round(self, pool: Pool, after_shard: Callable[[], None], go_on: Callable[[], bool] = lambda: True) -> bool:
+        """The same for a pool that may grow afterwards: `finish` closes its stages.
+
+        `go_on` is asked before each shard; returns False where it said no. What is found is encoded then too.
+        """
+        encoders = self._encoders(pool)
         generate = f"generate:{pool.id}"
         wanted = unique_keys(pool)
+        self.found |= self._store.find_images(key for key in wanted if key not in self.found)
         self._progress.start(generate, sum(key in self.found for key in wanted))
         for name, encoder in encoders.items():
             self._start_encoding(pool, name, encoder, wanted)
@@ -53,10 +66,14 @@ class Filler:
             if not missing:
                 continue
             self._progress.check()
+            if not go_on():
+                return False
             _ = self._workshop.model  # loaded outside the stage's own time, which tells the rate
             with self._progress.working(generate):
+                began = time.monotonic()
                 images, where = self._workshop.make(missing)
                 made = self._store.put_arrays({"images": images})
+                self._keep_seconds(made, began)
                 self._store.remember(keys.provenance(made), self._store.put_json(where), "generate")
                 self._store.add_images(made, [item.key for item in missing])
             self.found.update({item.key: (made, slot) for slot, item in enumerate(missing)})
@@ -64,11 +81,39 @@ class Filler:
             for name, encoder in encoders.items():
                 self._encode(f"encode:{pool.id}:{name}", encoder, made, images, len(missing))
             after_shard()
-        self._progress.finish(generate)
+        return True
+
+    def finish(self, pool: Pool) -> None:
+        """Closes a pool's stages, which may have come to fewer images than planned."""
+        images = len(unique_keys(pool))
+        generate = f"generate:{pool.id}"
+        self._progress.finish(generate, images)
         self.keep_rate("generate", generate, steps_per_image(self._compiled, pool.proxy))
-        for name in encoders:
-            self._progress.finish(f"encode:{pool.id}:{name}")
+        for name in self._encoders(pool):
+            self._progress.finish(f"encode:{pool.id}:{name}", images)
             self.keep_rate("encode", f"encode:{pool.id}:{name}", 1)
+
+    def _encoders(self, pool: Pool) -> dict[str, EncoderInput]:
+        return {game.encoder.name: game.encoder for game in self._compiled.games if game.pool.id == pool.id}
+
+    def _keep_seconds(self, made: str, began: float) -> None:
+        """What an object took counts for whoever uses it, in whichever attempt it was made."""
+        if self._timed:
+            seconds = time.monotonic() - began
+            self.took += seconds
+            self._store.remember(keys.spent(made), self._store.put_json({"seconds": seconds}), "generate")
+
+    def seconds(self, pools: Iterable[Pool]) -> float:
+        """What the images of these pools that are there took to generate and encode, as far as that was measured."""
+        made: dict[str, None] = {}
+        measured: set[str] = set()
+        for pool in pools:
+            made |= {self.found[key][0]: None for key in pool.keys if key in self.found}
+            measured |= {encoder.digest for encoder in self._encoders(pool).values()}
+        wanted = [*made, *(keys.encoding(encoder, name) for name in made for encoder in sorted(measured))]
+        there = self._store.lookup(keys.spent(name) for name in wanted)
+        documents = (self._store.get_json(there[key]) for name in wanted if (key := keys.spent(name)) in there)
+        return float(sum(document["seconds"] for document in documents if document is not None))
 
     def _start_encoding(self, pool: Pool, name: str, encoder: EncoderInput, wanted: list[str]) -> None:
         """Encodes the images that were there before and that this encoder has not seen."""
@@ -92,8 +137,10 @@ class Filler:
     def _encode(self, stage: str, encoder: EncoderInput, made: str, images: np.ndarray, count: int) -> None:
         self._workshop.prepare(encoder)
         with self._progress.working(stage):
+            began = time.monotonic()
             view = self._workshop.encode(encoder, images)
             encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
+            self._keep_seconds(keys.encoding(encoder.digest, made), began)
             self._store.remember(keys.encoding(encoder.digest, made), encoded, "encode")
         self._progress.advance(stage, count)
 

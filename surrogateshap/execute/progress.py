@@ -19,7 +19,6 @@ class Progress:
     def __init__(self, run: str, store: Store, emit: Emit, stop: threading.Event, totals: dict[str, int]) -> None:
         self._run, self._store, self._emit, self._stop, self._totals = run, store, emit, stop, totals
         self._done: dict[str, int] = {}
-        self._began: dict[str, float] = {}
         self._busy: dict[str, float] = {}
         self._ticked: dict[str, float] = {}
         self._here: dict[str, float] = {}
@@ -35,8 +34,10 @@ class Progress:
             raise InterruptedRun("interrupted: what was finished is kept")
 
     def start(self, stage: str, done: int) -> None:
-        """Opens a stage of which `done` units were there before."""
-        self._done[stage], self._began[stage] = done, time.monotonic()
+        """Opens a stage of which `done` units were there before; or counts anew in one that is open."""
+        self._done[stage] = done
+        if stage in self._here:
+            return
         self._here[stage] = 0
         if done < self._totals[stage]:
             self.tell(StageStarted(stage=stage))
@@ -67,7 +68,10 @@ class Progress:
         busy = self._busy.get(stage, 0.0)
         return self._here.get(stage, 0) / busy if busy > 0 else 0.0
 
-    def finish(self, stage: str) -> None:
-        """Closes a stage."""
+    def finish(self, stage: str, total: int | None = None) -> None:
+        """Closes a stage; `total` is what it came to, where that is less than planned."""
+        if total is not None and total < self._totals[stage]:
+            self._totals[stage] = total
+            self.tell(StageProgress(stage=stage, done=total, total=total, rate=self.rate(stage)))
         cached = self._here.get(stage, 0) == 0
         self.tell(StageFinished(stage=stage, seconds=self._busy.get(stage, 0.0), cached=cached))

@@ -22,9 +22,10 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.execute.evaluate import Features, Game, NotFiniteError, make_game, make_partial_game
-from surrogateshap.execute.fill import Filler
+from surrogateshap.execute.fill import Filler, Found
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
 from surrogateshap.execute.progress import Progress
+from surrogateshap.execute.rounds import Rounds
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
@@ -32,7 +33,7 @@ from surrogateshap.plan.build import build_plan, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.folder import RECORD
-from surrogateshap.record.results import GameResult, Results
+from surrogateshap.record.results import GameResult, Results, Stopped
 from surrogateshap.store import Store
 
 _LOOKS = 4
@@ -124,7 +125,11 @@ class _Attempt:
         filler = Filler(self._compiled, self._store, Workshop(self._compiled), self._progress)
         for name in self._compiled.checked.encoders:
             filler.encode_references(name)
-        for pool in self._compiled.pools:
+        stopped: tuple[Stopped, ...] = ()
+        if self._spec.budget.rules:
+            rounds = Rounds(self._compiled, self._store, filler, self._features, self._progress, self._result)
+            self._compiled, stopped = rounds.fill()
+        for pool in self._compiled.pools if not stopped else ():
             designs = [game for game in self._compiled.games if game.pool is pool]
             every = max(1, len(pool.keys) // _LOOKS)
             seen = [len(pool.keys) // _LOOKS // 2]
@@ -140,7 +145,9 @@ class _Attempt:
         games = tuple(self._games(filler))
         self._progress.start("record", 0)
         with self._progress.working("record"):
-            results = Results(run=self._run, plan_id=self._plan.plan_id, name=self._plan.name, games=games)
+            results = Results(
+                run=self._run, plan_id=self._plan.plan_id, name=self._plan.name, games=games, stopped=stopped
+            )
             write_record(self._compiled, self._resolved, self._store, results, self._values(filler), filler.found)
         self._progress.advance("record", 1)
         self._progress.finish("record")
@@ -158,34 +165,43 @@ class _Attempt:
         fits_there = self._store.lookup(fit_keys)
         self._progress.start("evaluate", sum(key in values_there for _, key in named))
         self._progress.start("fit", sum(key in fits_there for key in fit_keys))
-        for (design, key), fit_key in zip(named, fit_keys, strict=True):
+        for design, key in named:
             self._progress.check()
-            game = cache(partial(make_game, self._features, design, filler.found))
-            values = self._read_values(values_there.get(key), design)
-            if values is None:
-                values = self._evaluate(design, game(), key)
-            result = self._read_fit(fits_there.get(fit_key), design)
-            if result is None:
-                result = self._estimate(design, game(), values, fit_key)
+            result, computed = self._result(design, key, filler.found)
+            for stage in computed:
+                self._progress.advance(stage, 1)
             self._tell_final(result)
             yield result
         for stage in ("evaluate", "fit"):
             self._progress.finish(stage)
             filler.keep_rate(stage, stage, 1)
 
+    def _result(self, design: GameDesign, key: str, found: Found) -> tuple[GameResult, tuple[str, ...]]:
+        """A game's result and the stages that had to work for it; the rest was in the store."""
+        fit_key, computed = keys.fit(key, self._spec, design.estimator), []
+        there = self._store.lookup([key, fit_key])
+        game = cache(partial(make_game, self._features, design, found))
+        values = self._read_values(there.get(key), design)
+        if values is None:
+            values = self._evaluate(design, game(), key)
+            computed.append("evaluate")
+        result = self._read_fit(there.get(fit_key), design)
+        if result is None:
+            result = self._estimate(design, game(), values, fit_key)
+            computed.append("fit")
+        return result, tuple(computed)
+
     def _evaluate(self, design: GameDesign, game: Game, key: str) -> Values:
         with self._progress.working("evaluate"):
             values = evaluate(design, game, self._spec.seed)
             ends = np.array([values.v_empty, values.v_full])
             self._store.remember(key, self._store.put_arrays({"values": values.values, "ends": ends}), "evaluate")
-        self._progress.advance("evaluate", 1)
         return values
 
     def _estimate(self, design: GameDesign, game: Game, values: Values, key: str) -> GameResult:
         with self._progress.working("fit"):
             result = estimate(design, game, values, self._spec)
             self._store.remember(key, self._store.put_json(result.model_dump(mode="json")), "fit")
-        self._progress.advance("fit", 1)
         return result
 
     def _read_values(self, name: str | None, design: GameDesign) -> Values | None:

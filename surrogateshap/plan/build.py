@@ -1,7 +1,7 @@
 """Compiled spec and store to Plan: the stages with what is there and what is not, why, and at which cost."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.differences import changes, reason
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, Plan, PoolPlan, Stage, StageKind, StageState
 from surrogateshap.plan.pool import UNCONDITIONAL, Pool
+from surrogateshap.plan.rounds import courses, words
 from surrogateshap.store import Store
 from surrogateshap.text import digest
 
@@ -114,13 +115,26 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
 
 
 def build_plan(compiled: Compiled, store: Store | None) -> Plan:
-    """The plan of a spec against a store. Raises RunError where the store can't be read."""
+    """The plan of a spec against a store. Raises RunError where the store can't be read.
+
+    A pool that grows by `stop_when` counts with its whole budget until its run has decided otherwise.
+    """
+    whole, growing = compiled, bool(compiled.spec.budget.rules)
+    if growing and store is not None:
+        decided = courses(compiled, store)
+        compiled = compiled.with_pools([course.pool for course in decided.values()])
+        growing = not all(course.stopped for course in decided.values())
+    if not growing:
+        whole = compiled
     artifacts = look_up(compiled, store)
+    if growing and store is not None:
+        images = {**artifacts.images, **store.find_images({key for pool in whole.pools for key in pool.keys})}
+        artifacts = replace(artifacts, images=images, fits=0, values=0)
     previous = _previous(compiled, store)
     spec = compiled.spec
     resolved = spec.model_dump(mode="json", by_alias=True)
     changed = changes(previous, resolved, compiled.checked.inputs) if previous else None
-    stages = tuple(_stages(compiled, artifacts, store, changed))
+    stages = tuple(_stages(compiled, artifacts, store, changed, whole if growing else None))
     return Plan(
         plan_id=compiled.plan_id,
         run=compiled.run,
@@ -138,7 +152,7 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
             )
             for grouping in compiled.checked.manifest.groupings
         ),
-        pools=tuple(_pool_plan(compiled, pool) for pool in compiled.pools),
+        pools=tuple(_pool_plan(whole, pool) for pool in whole.pools),
         games=tuple(
             GamePlan(
                 info=game.info,
@@ -150,8 +164,9 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
             for game in compiled.games
         ),
         stages=stages,
-        cost=_cost(compiled, artifacts, stages),
+        cost=_cost(whole, artifacts, stages),
         warnings=compiled.warnings,
+        stops_when=tuple(map(words, compiled.spec.budget.rules)),
     )
 
 
@@ -190,8 +205,13 @@ def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
 
 
 def _stages(
-    compiled: Compiled, artifacts: Artifacts, store: Store | None, changed: tuple[str, ...] | None
+    compiled: Compiled,
+    artifacts: Artifacts,
+    store: Store | None,
+    changed: tuple[str, ...] | None,
+    whole: Compiled | None,
 ) -> Iterator[Stage]:
+    most = {pool.id: len(pool.keys) for pool in whole.pools} if whole is not None else {}
     subject = compiled.checked.digest("model")
 
     def stage(id_: str, kind: StageKind, title: str, unit: str, total: int, cached: int, per_unit: float = 1) -> Stage:
@@ -221,7 +241,13 @@ def _stages(
         there = sum(key in artifacts.images for key in wanted)
         steps = steps_per_image(compiled, pool.proxy)
         yield stage(
-            f"generate:{pool.id}", "generate", f"generate images, {pool.id} proxy", "images", len(wanted), there, steps
+            f"generate:{pool.id}",
+            "generate",
+            f"generate images, {pool.id} proxy",
+            "images",
+            most.get(pool.id, len(wanted)),
+            there,
+            steps,
         )
     for name, encoder in compiled.checked.encoders.items():
         games = [game for game in compiled.games if game.encoder.name == name]
@@ -237,7 +263,7 @@ def _stages(
                 "encode",
                 f"encode with {name}, {pool.id} proxy",
                 "images",
-                len(wanted),
+                most.get(pool.id, len(wanted)),
                 there,
             )
         references = {key for game in games if (key := reference_key(compiled, game)) is not None}

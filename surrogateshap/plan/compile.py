@@ -1,7 +1,7 @@
 """A checked spec, resolved to what will be generated, encoded and estimated. Pure: nothing is written or loaded."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,12 @@ class Compiled:
     def run(self) -> str:
         """Name of the run that this plan makes."""
         return f"{self.spec.name}-{self.plan_id[:10]}"
+
+    def with_pools(self, pools: Sequence[Pool]) -> "Compiled":
+        """The same with other pools in the place of those with their ids, in the games too."""
+        by_id = {pool.id: pool for pool in pools}
+        games = tuple(replace(game, pool=by_id.get(game.pool.id, game.pool)) for game in self.games)
+        return replace(self, pools=tuple(by_id.get(pool.id, pool) for pool in self.pools), games=games)
 
 
 def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:

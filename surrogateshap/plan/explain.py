@@ -32,7 +32,9 @@ def explain(plan: Plan) -> str:
         _section("Pools", _pools(plan)),
         _section("Games", _games(plan)),
         _section("Stages (+ new, ~ partly there, = cached)", _stages(plan.stages)),
-        _section("Cost of what is pending", _cost(plan.cost) if plan.pending else []),
+        _section(
+            f"Cost of what is pending{', at most' if plan.stops_when else ''}", _cost(plan.cost) if plan.pending else []
+        ),
         _section("Instead of", _instead(plan)),
         _section("Warnings", _warnings(plan)),
         [_closing(plan)],
@@ -63,13 +65,20 @@ def _contributors(plan: Plan) -> list[str]:
 
 
 def _pools(plan: Plan) -> list[str]:
-    lines = []
+    lines: list[str] = []
+    most = "at most " if plan.stops_when else ""
     for pool in plan.pools:
         lines += _wrapped(
-            f"{pool.proxy} proxy: {plural(pool.images, 'image')}, {count(pool.unconditional)} of them unconditional; "
+            f"{pool.proxy} proxy: {most}{plural(pool.images, 'image')}, "
+            f"{count(pool.unconditional)} of them unconditional; "
             f"{plural(pool.conditions, 'condition')}; {plural(pool.steps_per_image, 'step')} per image; "
             f"{_span(pool.per_contributor_min, pool.per_contributor_max)} images per contributor",
             indent=4,
+        )
+    if plan.stops_when:
+        rules = ", or ".join(map(harmless, plan.stops_when))
+        lines += _wrapped(
+            f"Stops before that when {rules}; until then images go where values are least sure.", indent=4
         )
     return lines
 

@@ -46,6 +46,16 @@ def provenance(made: str) -> str:
     return digest({"made": made})
 
 
+def spent(made: str) -> str:
+    """Of the seconds that an object of images, or one encoder's view of it, took."""
+    return digest({"spent": made})
+
+
+def decision(plan_id: str, pool: str, made_in: int) -> str:
+    """Of what a run decided after a round of an adaptive pool."""
+    return digest({"plan": plan_id, "pool": pool, "round": made_in})
+
+
 def features(keys: Sequence[str], found: Mapping[str, tuple[str, int]]) -> str:
     """Of a pool's pixels: where each image really is. Raises KeyError where one is missing."""
     return digest([found[key] for key in keys])

@@ -122,6 +122,8 @@ class Plan(_Data):
     stages: tuple[Stage, ...]
     cost: Cost
     warnings: tuple[str, ...]
+    stops_when: tuple[str, ...] = ()
+    """Rules in words, any of which ends the filling of a pool: until then images are counted at most."""
 
     @property
     def pending(self) -> bool:

@@ -7,6 +7,7 @@ covers all cells, and a larger budget mostly appends.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +44,13 @@ class Pool:
     """By grouping; empty in fresh mode."""
     masks: np.ndarray | None = None
     """Fresh mode: (M, n) bool, the coalition of each cell."""
+    request: "PoolRequest | None" = None
+    """What it was built from; None in fresh mode."""
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(C + 1,): images of each cell; the last is that of the unconditional ones."""
+        return np.bincount(self.cell_of_image, minlength=self.empty_cell + 1)
 
     def images_of(self, grouping: str) -> np.ndarray:
         """(n,): how many of the images each contributor of a grouping rests on."""
@@ -99,34 +107,58 @@ class _Naming:
         return seed, hashlib.sha256(generation.encode() + b"\0" + text).hexdigest()
 
 
-def build_pool(request: PoolRequest, manifest: Manifest) -> Pool:
-    """The pool of one proxy for all groupings. Raises OSError where training images can't be read or are missing."""
-    if request.proxy == "image":
-        codes = [grouping.of_row for grouping in manifest.groupings] + [manifest.condition_of_row]
-        cells, cell_of_row = np.unique(np.stack(codes), axis=1, return_inverse=True)
-        condition_of_cell = cells[-1]
-        owner = cells[0]
-        counts = np.zeros(len(owner), np.int64)
-        size = np.bincount(cell_of_row, minlength=len(owner))
-        per_contributor = allocate(np.ones(len(manifest.groupings[0].contributors)), request.images)
-        for contributor, images in enumerate(per_contributor.tolist()):
-            counts += allocate(np.where(owner == contributor, size, 0), images)
-    else:
-        condition_of_cell, cell_of_row = np.unique(manifest.condition_of_row, return_inverse=True)
-        shares = _shares(manifest.groupings[0], cell_of_row, len(condition_of_cell))
-        counts = allocate(np.asarray(shares.mean(axis=0)).ravel()[:-1], request.images, least=2)
+def build_pool(request: PoolRequest, manifest: Manifest, rounds: Sequence[np.ndarray] = ()) -> Pool:
+    """The pool of one proxy for all groupings. Raises OSError where training images can't be read or are missing.
+
+    The request's images are split evenly: between contributors under the image proxy, by their mean share of rows under
+    the prompt proxy. `rounds`, if any, are `counts` in its place, none smaller than the one before: the pool that was
+    filled round by round. Its images are in the order of their rounds, so that each pool begins with the former one.
+    """
+    condition_of_cell, cell_of_row = _cells(request, manifest)
+    counts = rounds or [even_counts(request, manifest)]
     return _lay_out(request, manifest, condition_of_cell, cell_of_row, counts)
 
 
+def _cells(request: PoolRequest, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
+    """The condition of each of the C cells, and the cell of each row."""
+    if request.proxy != "image":
+        condition_of_cell, cell_of_row = np.unique(manifest.condition_of_row, return_inverse=True)
+        return condition_of_cell, cell_of_row
+    codes = [grouping.of_row for grouping in manifest.groupings] + [manifest.condition_of_row]
+    cells, cell_of_row = np.unique(np.stack(codes), axis=1, return_inverse=True)
+    return cells[-1], cell_of_row
+
+
+def even_counts(request: PoolRequest, manifest: Manifest) -> np.ndarray:
+    """(C + 1,): images of each cell where all contributors get alike, then the unconditional ones."""
+    condition_of_cell, cell_of_row = _cells(request, manifest)
+    first = manifest.groupings[0]
+    if request.proxy == "image":
+        size = np.bincount(cell_of_row, minlength=len(condition_of_cell))
+        owner = np.zeros(len(size), np.int64)
+        owner[cell_of_row] = first.of_row
+        counts = np.zeros(len(size), np.int64)
+        per_contributor = allocate(np.ones(len(first.contributors)), request.images)
+        for contributor, images in enumerate(per_contributor.tolist()):
+            counts += allocate(np.where(owner == contributor, size, 0), images)
+    else:
+        shares = _shares(first, cell_of_row, len(condition_of_cell))
+        counts = allocate(np.asarray(shares.mean(axis=0)).ravel()[:-1], request.images, least=2)
+    return np.append(counts, request.unconditional)
+
+
 def _lay_out(
-    request: PoolRequest, manifest: Manifest, condition_of_cell: np.ndarray, cell_of_row: np.ndarray, counts: np.ndarray
+    request: PoolRequest,
+    manifest: Manifest,
+    condition_of_cell: np.ndarray,
+    cell_of_row: np.ndarray,
+    rounds: Sequence[np.ndarray],
 ) -> Pool:
-    """Turns images per cell into the list of images, by replicate first."""
-    empty = len(counts)
-    counts = np.append(counts, request.unconditional)
+    """Turns images per cell into the list of images, by round, then by replicate."""
+    empty, counts = len(condition_of_cell), rounds[-1]
     cell = np.repeat(np.arange(empty + 1), counts)
     turn = np.concatenate([np.arange(count) for count in counts]) if counts.sum() else np.zeros(0, np.int64)
-    order = np.lexsort((cell, turn))
+    order = np.lexsort((cell, turn, sum((turn >= earlier[cell] for earlier in rounds[:-1]), np.zeros(len(cell)))))
     cell, turn = cell[order], turn[order]
     rows = np.full(len(cell), -1, np.int64)
     replicate = turn.copy()
@@ -155,6 +187,7 @@ def _lay_out(
         cell_of_image=cell.astype(np.int64),
         empty_cell=empty,
         memberships=memberships,
+        request=request,
     )
 
 

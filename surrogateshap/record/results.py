@@ -175,6 +175,20 @@ class GameResult(_Data):
     """What to know before these numbers are used."""
 
 
+class Stopped(_Data):
+    """How the pool of one proxy was filled under `budget.stop_when`."""
+
+    proxy: str
+    images: int
+    """That were used."""
+    at_most: int
+    """The budget."""
+    rounds: int
+    """The pilot included."""
+    rule: str | None
+    """The rule that held, in words; None where the budget was spent before one did."""
+
+
 class Results(_Data):
     """All games of a run."""
 
@@ -187,3 +201,5 @@ class Results(_Data):
     games: tuple[GameResult, ...]
     flags: tuple[ContributorFlags, ...] = ()
     """Empty where nobody asked for them."""
+    stopped: tuple[Stopped, ...] = ()
+    """One per pool; empty where the spec has no `stop_when`."""

@@ -217,6 +217,12 @@ def limits_of(results: Results) -> tuple[str, ...]:
             f"Values by {estimator} are no Shapley values: they don't add up to v(N) − v(∅)."
             for estimator in sorted({game.estimator for game in results.games} & UNCORRECTED)
         ),
+        *(
+            f"The {one.proxy} proxy's pool was filled in {one.rounds} round(s), to {one.images} of at most "
+            f"{one.at_most} images: {one.rule or 'the budget was spent before a rule held'}. Where they went, and when "
+            "they were enough, was decided by looking at intervals, which may hold the truth less often for it."
+            for one in results.stopped
+        ),
         "The values hold for this model, sampler, seed and these utilities.",
         "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining.",
         "The bias that a finite pool gives is taken off exactly for pairwise and kernel distances, to first order for "

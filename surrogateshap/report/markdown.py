@@ -4,7 +4,7 @@ import re
 
 from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label
-from surrogateshap.report.words import MOST_PAIRS, basis, notes, paid
+from surrogateshap.report.words import MOST_PAIRS, basis, ending, notes, paid
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent, plural
 
@@ -17,6 +17,8 @@ def to_markdown(results: Results) -> str:
     lines = [f"# {_escape(results.name)}", "", f"Run {_escape(results.run)}, plan {_escape(results.plan_id)}.", ""]
     for game in results.games:
         lines += [*_game(game), ""]
+    for one in results.stopped:
+        lines += [_escape(ending(one)), ""]
     return "\n".join([*lines, f"Fidelity (agreement with retrained models): {results.fidelity}.", ""])
 
 

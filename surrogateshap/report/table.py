@@ -6,7 +6,7 @@ from rich.text import Text
 
 from surrogateshap.record.results import ContributorResult, GameResult, Interaction, Payout, Results
 from surrogateshap.report.select import label, select
-from surrogateshap.report.words import MOST_PAIRS, basis, notes, paid
+from surrogateshap.report.words import MOST_PAIRS, basis, ending, notes, paid
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, on_one_scale, percent, plural
 
@@ -22,7 +22,8 @@ def table(results: Results, *, top: int | None = None, game: str | None = None) 
     parts: list[RenderableType] = [_line(f"{results.name}, run {results.run}", "bold")]
     for one in select(results, game=game).games:
         parts += [Text(""), game_table(one, top=top)]
-    parts += [Text(""), Text(f"Fidelity (agreement with retrained models): {results.fidelity}.")]
+    parts += [Text(""), *(Text(ending(one)) for one in results.stopped)]
+    parts.append(Text(f"Fidelity (agreement with retrained models): {results.fidelity}."))
     return Group(*parts)
 
 

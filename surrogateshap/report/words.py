@@ -1,6 +1,6 @@
 """What the table and Markdown say alike about a game."""
 
-from surrogateshap.record.results import GameResult
+from surrogateshap.record.results import GameResult, Stopped
 from surrogateshap.text import harmless
 from surrogateshap.units import plural, significant
 
@@ -32,3 +32,10 @@ def paid(amount: float | None) -> str:
 def notes(game: GameResult) -> list[str]:
     """What to know before the values are used; one harmless line each."""
     return [f"Note: {harmless(warning, 1000)}" for warning in game.warnings]
+
+
+def ending(one: Stopped) -> str:
+    """How many images a pool came to, and why, in a line."""
+    why = one.rule or "the budget was spent before a rule held"
+    rounds, images = plural(one.rounds, "round"), f"{one.images:,} of at most {plural(one.at_most, 'image')}"
+    return f"{harmless(one.proxy)} proxy: {images} in {rounds}; {harmless(why, 500)}."

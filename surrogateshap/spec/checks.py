@@ -78,6 +78,9 @@ def _budget(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
                 message = f'counts only where sampling.mode is "{"fresh" if pool else "pool"}"'
                 remedy = "give images_per_contributor" if pool else "give images_per_coalition"
                 yield Fault(("budget", key), message, f"{remedy} in its place, or change sampling.mode")
+        if not pool and spec.budget.stop_when is not None:
+            message = 'needs a pool that grows, and sampling.mode is "fresh": there every coalition has its own images'
+            yield Fault(("budget", "stop_when"), message, 'remove it, or write mode = "pool" under `[sampling]`')
     if spec.estimator.kind in ("exact", "leave_one_out") and spec.budget.coalitions is not None:
         message = f'counts only where coalitions are sampled, and estimator.kind is "{spec.estimator.kind}"'
         yield Fault(("budget", "coalitions"), message, 'remove it, or write kind = "surrogate" under `[estimator]`')

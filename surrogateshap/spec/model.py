@@ -201,13 +201,21 @@ UtilitySection = Annotated[
 class StopRule(Section):
     """When enough images are there; every key that is given must hold."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     interval_width: float | None = Field(default=None, gt=0)
     """The widest interval of a contributor's value, as a share of the largest value, in every game."""
     stable_top: int | None = Field(default=None, ge=1, lt=2**31)
     """k: each of the k highest contributors is among them with a probability of at least `intervals.level`, in every
     game."""
     gpu_hours: float | None = Field(default=None, gt=0)
-    """Hours that generating and encoding have taken."""
+    """Hours that generating and encoding the pools' images have taken, on whatever device."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "StopRule":
+        if self.interval_width is None and self.stable_top is None and self.gpu_hours is None:
+            raise ValueError("a stopping rule needs `interval_width`, `stable_top` or `gpu_hours`")
+        return self
 
 
 class BudgetSection(Section):
@@ -223,9 +231,16 @@ class BudgetSection(Section):
     """`fresh` mode only, and counts there alone: new images for each coalition; 256 where it is not given."""
     coalitions: int | None = Field(default=None, ge=4, lt=2**31)
     """Coalitions that are evaluated. Default: all of them up to 14 contributors, else as many as a minute allows."""
-    stop_when: StopRule | Annotated[tuple[StopRule, ...], Field(min_length=1, max_length=16)] | None = None
+    stop_when: StopRule | Annotated[tuple[StopRule, ...], Field(min_length=1, max_length=16)] | None = Field(
+        default=None, examples=[{"interval_width": 0.05}]
+    )
     """Stops before the budget is spent. A list of rules stops when any one of them holds. Images go where they lower
-    the uncertainty most."""
+    the uncertainty most. In `pool` mode only."""
+
+    @property
+    def rules(self) -> tuple[StopRule, ...]:
+        """Of `stop_when`; none where it isn't given."""
+        return (self.stop_when,) if isinstance(self.stop_when, StopRule) else self.stop_when or ()
 
     @model_validator(mode="after")
     def _one_image_budget(self) -> "BudgetSection":

@@ -220,7 +220,8 @@ class _Walk:
                 self.fault(path, "expected one table, got a list of them", f"write `[{name}]`, in single brackets")
                 return self.section(members, value[0], path)
             message = f"expected a table, got {wording.got(value)}"
-            return self.fault(path, message, f"write `[{name}]` on a line of its own")
+            remedy = f"write, for example, {example}" if example else f"write `[{name}]` on a line of its own"
+            return self.fault(path, message, remedy)
         message = f"expected {expected(members)}, got {wording.got(value)}"
         if isinstance(value, float) and value.is_integer() and any(member.type is int for member in members):
             return self.fault(path, message, f"write {value:.0f}, without a decimal point")

@@ -73,6 +73,7 @@ reference = "manifest"                       # or a Parquet file with an image c
 [budget]
 images_per_contributor = 100                 # or images = 1_000, for all contributors together
 # coalitions = 4_000                         # default: all up to 14 contributors, else as many as a minute allows
+# stop_when = { interval_width = 0.1 }       # then the budget is the most; also stable_top, gpu_hours
 
 [empty]                                      # what no contributor at all is worth
 kind = "unconditional"                       # images without a condition; or kind = "value" with value = 0.0

@@ -51,7 +51,9 @@ def listed(names: Iterable[str]) -> str:
 
 
 def toml(value: Any) -> str:
-    """A value of our own, a number, text, or list of texts, as TOML writes it."""
+    """A value of our own, a number, text, list of texts or inline table of those, as TOML writes it."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -286,3 +286,24 @@ def test_strangers_text_is_harmless(tmp_path: Path) -> None:
 def test_importing_is_cheap() -> None:
     code = "import sys, surrogateshap.spec.load; print({'polars', 'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "where", "message", "remedy"),
+    [
+        ("{}", "", "a stopping rule needs `interval_width`, `stable_top` or `gpu_hours`", "add or remove one of them"),
+        ("[{ stable_top = 3 }, {}]", "[1]", "a stopping rule needs `interval_width`", "add or remove one of them"),
+        ("[]", "", "must not be empty", "add at least one element"),
+        ("0.05", "", "expected a list, or a table", "write, for example, stop_when = { interval_width = 0.05 }"),
+        ("[0.05]", "[0]", "expected a table, got 0.05", "write, for example, stop_when = { interval_width = 0.05 }"),
+        ("[{ interval_widht = 0.1 }]", "[0].interval_widht", "unknown key", "did you mean `interval_width`?"),
+        ("{ gpu_hours = 0 }", ".gpu_hours", "must be more than 0", "write a number in that range"),
+    ],
+)
+def test_stopping_rules(read: Read, good: str, written: str, where: str, message: str, remedy: str) -> None:
+    _, problems = read(good.replace("[budget]", f"[budget]\nstop_when = {written}"))
+    (problem,) = problems
+    assert problem.key == f"budget.stop_when{where}"
+    assert message in problem.message
+    assert problem.remedy == remedy
+    assert problem.line == 1 + good[: good.index("[budget]")].count("\n") + 1

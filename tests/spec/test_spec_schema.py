@@ -116,7 +116,7 @@ def test_what_the_template_offers_in_comments_works(tmp_path: Path) -> None:
     """Every line that is a key or a table behind `# ` can be switched on; together they are a spec."""
     lines = template().split("\n")
     offered = [line for line in lines if line.startswith("# ") and ("= " in line or line.startswith("# ["))]
-    assert len(offered) == 23
+    assert len(offered) == 24
     path = tmp_path / "spec.toml"
     path.write_text("\n".join(line[2:] if line in offered else line for line in lines), encoding="utf-8")
     spec = load_spec(path).spec
@@ -138,6 +138,9 @@ GOOD_CHANGES = [
     ("empty", {"kind": "value", "value": dict.fromkeys(["quality", "recognisable"], 0.5)}),
     ("estimator", {"kind": "surrogate", "trees": 10}),
     ("execution", {}),
+    ("budget.stop_when", {"interval_width": 0.05}),
+    ("budget.stop_when", {"interval_width": 0.05, "stable_top": 3, "gpu_hours": 2}),
+    ("budget.stop_when", [{"stable_top": 1}, {"gpu_hours": 0.5}]),
 ]
 BAD_CHANGES = [
     ("sead", 3),
@@ -170,6 +173,14 @@ BAD_CHANGES = [
     ("utility.5.class", None),
     ("utility.5.class", 1.5),
     ("budget.images", 10),
+    ("budget.stop_when", {}),
+    ("budget.stop_when", []),
+    ("budget.stop_when", [{}]),
+    ("budget.stop_when", [0.05]),
+    ("budget.stop_when", 0.05),
+    ("budget.stop_when", {"interval_width": 0}),
+    ("budget.stop_when", [{"stable_top": 0}]),
+    ("budget.stop_when", {"gpu_hours": 2, "until": 3}),
     ("empty", {"value": 1}),
     ("empty", {"kind": "value"}),
     ("empty", {"kind": "value", "value": "1"}),

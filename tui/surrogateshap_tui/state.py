@@ -20,7 +20,7 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import GameResult, Results
+from surrogateshap.record.results import GameResult, Results, Stopped
 
 Status = Literal["planned", "running", "finished", "failed", "interrupted"]
 StageStatus = Literal["waiting", "running", "done", "cached", "stopped"]
@@ -111,6 +111,8 @@ class RunState:
     warnings: tuple[str, ...] = ()
     error: str = ""
     remedy: str = ""
+    stopped: tuple[Stopped, ...] = ()
+    """How each pool ended, where the spec has a stopping rule."""
 
     def ranking(self, game: GameInfo) -> Ranking | None:
         """The game's ranking so far."""
@@ -169,7 +171,9 @@ def with_results(state: RunState, results: Results) -> RunState:
     if state.run != results.run:
         state = RunState(run=results.run)
     games = tuple(_game_of(game) for game in results.games)
-    state = replace(state, name=results.name, status="finished", games=games, error="", remedy="")
+    state = replace(
+        state, name=results.name, status="finished", games=games, error="", remedy="", stopped=results.stopped
+    )
     for game in results.games:
         state = _with_ranking(state, _settled(game))
     return state
@@ -233,9 +237,9 @@ def _stage_started(stage: StageState) -> StageState:
 def _stage_progressed(stage: StageState, event: StageProgress) -> StageState:
     if stage.status in ("done", "cached"):
         return stage
-    return replace(
-        stage, status="running", done=max(stage.done, event.done), total=max(stage.total, event.total), rate=event.rate
-    )
+    # The total may fall: a stage with a stopping rule is done before its budget is spent.
+    done = max(stage.done, event.done)
+    return replace(stage, status="running", done=done, total=max(done, event.total), rate=event.rate)
 
 
 def _stage_finished(stage: StageState, event: StageFinished) -> StageState:

@@ -61,7 +61,9 @@ def draw_plan(plan: Plan, palette: Palette, width: int) -> RenderableType:
     parts += _section("Stages", _stages(plan.stages, palette, width), palette)
     parts += _section("Cost of what is to do", _costs(plan.cost, palette), palette)
     parts += _section("Contributors", _groupings(plan, palette), palette)
-    parts += _section("Pools", _pools(plan, palette), palette)
+    parts += _section("Pools, at most" if plan.stops_when else "Pools", _pools(plan, palette), palette)
+    if plan.stops_when:
+        parts.append(Padding(plain(f"Stops before that when {', or '.join(plan.stops_when)}", 2000), (0, 0, 0, 2)))
     parts += _section("Games", _games(plan.games, palette), palette)
     parts += _section("Inputs", _inputs(plan, palette), palette)
     return Group(*parts)

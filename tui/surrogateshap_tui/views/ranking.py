@@ -112,6 +112,11 @@ def draw_game(state: RunState, game: GameInfo | None, ranking: Ranking | None, p
         if sets:
             line.append(f"   ! can't tell apart {units.plural(sets, 'set')} of contributors", palette.warning)
         parts.append(line)
+        for one in state.stopped:
+            if one.proxy == result.proxy:
+                why = plain(one.rule or "the budget was spent before a rule held", 500, palette.muted)
+                used = f"{units.count(one.images)} of at most {units.plural(one.at_most, 'image')}: "
+                parts.append(Text(used, palette.muted).append(why))
     return Group(*parts)
 
 
