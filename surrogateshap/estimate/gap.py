@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from surrogateshap.estimate.fidelity import complements, resample_anchors
 from surrogateshap.estimate.owen import share_shapley
 from surrogateshap.games.encoded import Bools, Floats, Ints
 from surrogateshap.games.membership import coalition_shares
@@ -108,7 +109,7 @@ def close_gap(
     """
     if len(masks) < FEWEST:
         return None
-    groups = complement_groups(masks)
+    groups = complements(masks)
     least = 1e-12 * max(1.0, float(np.abs(retrained).max()))
     mean_square = (coalition_shares(masks, rows) ** 2).sum(axis=1).mean()
     columns = Columns(rows, float(proxy.mean()), max(float(retrained.std()), least), float(1 / np.sqrt(mean_square)))
@@ -117,28 +118,16 @@ def close_gap(
     mean = _mean(models, known, targets)
     games = columns.shapley(proxy_shapley, v_empty)
     missed = (targets - _held_out(columns, known, targets, groups, seed)) * columns.unit
-    rng, members = np.random.default_rng(seed), _members(groups)
-    again = (np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))]) for _ in range(draws))
+    even = np.ones((1, len(masks)), dtype=np.int64)
     return Closing(
         values=proxy_shapley + columns.unit * games @ mean,
         draws=proxy_shapley + columns.unit * _draws(models, known, targets, draws, seed) @ games.T,
-        r2=_r2(missed, retrained),
-        r2_draws=np.array([_r2(missed[some], retrained[some]) for some in again]),
-        proxy_r2=_r2(retrained - proxy, retrained),
+        r2=float(_r2(missed, retrained, even)[0]),
+        r2_draws=_r2(missed, retrained, resample_anchors(masks, draws, seed)),
+        proxy_r2=float(_r2(retrained - proxy, retrained, even)[0]),
         columns=columns,
         coefficients=mean,
     )
-
-
-def complement_groups(masks: Bools) -> Ints:
-    """(M,): a number that a coalition shares with its complement and with repetitions of either, in any order."""
-    one_of_two = np.where(masks[:, :1], masks, ~masks)
-    return np.asarray(np.unique(np.packbits(one_of_two, axis=1), axis=0, return_inverse=True)[1].reshape(-1))
-
-
-def _members(groups: Ints) -> list[Ints]:
-    order = np.argsort(groups, kind="stable")
-    return list(np.split(order, np.flatnonzero(np.diff(groups[order])) + 1))
 
 
 @dataclass(frozen=True)
@@ -205,6 +194,7 @@ def _draws(models: list[_Model], known: Floats, targets: Floats, draws: int, see
 
 def _held_out(columns: Columns, known: Floats, targets: Floats, groups: Ints, seed: int) -> Floats:
     """(M,) predictions of the targets on folds that nothing else saw; groups stay together."""
+    _, groups = np.unique(groups, return_inverse=True)
     count = int(groups.max()) + 1
     folds = min(_FOLDS, count)
     fold = (np.random.default_rng(seed).permutation(count) % folds)[groups]
@@ -217,6 +207,9 @@ def _held_out(columns: Columns, known: Floats, targets: Floats, groups: Ints, se
     return predicted
 
 
-def _r2(missed: Floats, values: Floats) -> float:
-    spread = float(((values - values.mean()) ** 2).sum())
-    return 1 - float((missed**2).sum()) / spread if spread > 0 else 0.0
+def _r2(missed: Floats, values: Floats, times: Ints) -> Floats:
+    """(R,): share of the variance of (m,) values that (m,) errors leave explained, each counted `times` (R, m)."""
+    mean = (times @ values) / times.sum(axis=1)
+    spread = (times * (values - mean[:, None]) ** 2).sum(axis=1)
+    left = np.divide(times @ missed**2, spread, out=np.ones(len(times)), where=spread > 0)
+    return np.asarray(1 - left)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from surrogateshap.estimate import all_masks, exact_shapley
-from surrogateshap.estimate.gap import FEWEST, close_gap, complement_groups
+from surrogateshap.estimate.gap import FEWEST, close_gap
 from surrogateshap.games.encoded import Bools, Floats
 from surrogateshap.games.membership import coalition_shares
 
@@ -123,13 +123,3 @@ def test_contributors_in_another_order_get_the_same_values() -> None:
 def test_too_few_anchors() -> None:
     anchors = half_size(FEWEST - 2)
     assert close_gap(anchors, np.zeros(len(anchors)), np.ones(len(anchors)), np.zeros(N), 0.0, ROWS) is None
-
-
-def test_complements_and_repetitions_belong_together_in_any_order() -> None:
-    anchors = half_size(10)
-    shuffled = np.random.default_rng(2).permutation(len(anchors))
-    groups = complement_groups(np.vstack([anchors[shuffled], anchors[:1]]))
-    assert len(np.unique(groups)) == 5
-    back = groups[:-1][np.argsort(shuffled)]
-    assert (back[0::2] == back[1::2]).all()
-    assert groups[-1] == back[0]
