@@ -59,7 +59,7 @@ class Truth:
     use: tuple[str, ...]
     values: dict[str, Floats]
     tuned: dict[str, Floats]
-    """Values of models that were fine-tuned for a few steps, on the same coalitions."""
+    """Values of models that were fine-tuned for a few steps, on the same coalitions; NaN where there is none."""
 
     def where(self, use: str) -> Bools:
         """(M,): the coalitions for one use."""
@@ -84,13 +84,16 @@ def read_truth(design: str) -> Truth:
     names = tuple(column for column in table.columns if column != "use" and not column.startswith("value."))
     frame = make_design(design)
     rows = np.array([int((frame["contributor"] == name).sum()) for name in names])
+    masks, other = (each.select(names).to_numpy().astype(bool) for each in (table, tuned))
+    place = {mask.tobytes(): row for row, mask in enumerate(other)}
+    same = np.array([place.get(mask.tobytes(), len(other)) for mask in masks])
     return Truth(
         names,
         rows,
-        table.select(names).to_numpy().astype(bool),
+        masks,
         tuple(table["use"]),
         {name: table[f"value.{name}"].to_numpy() for name in UTILITIES},
-        {name: tuned[f"value.{name}"].to_numpy() for name in UTILITIES},
+        {name: np.append(tuned[f"value.{name}"].to_numpy(), np.nan)[same] for name in UTILITIES},
     )
 
 
@@ -137,7 +140,7 @@ class Corrected:
 def corrected(truth: Truth, proxy: Proxy | None, targets: Floats, count: int, at: Bools) -> Corrected:
     """From the first `count` anchors; `proxy` None: from anchors alone."""
     n = len(truth.names)
-    there = np.flatnonzero(truth.where("anchor"))[:count]
+    there = np.flatnonzero(truth.where("anchor") & np.isfinite(targets))[:count]
     masks, values = truth.masks[there], targets[there]
     level, shapley, empty = (
         (proxy.at(masks), proxy.shapley, float(proxy.values[0])) if proxy else (np.zeros(count), np.zeros(n), 0.0)
@@ -180,7 +183,7 @@ def agreement(design: str, truth: Truth, games: dict[str, dict[str, Proxy]]) -> 
         line([kind, *cells])
     cells = []
     for name in UTILITIES:
-        both = [truth.where(use) for use in ("half", "kernel")]
+        both = [truth.where(use) & np.isfinite(truth.tuned[name]) for use in ("half", "kernel")]
         cells.append(" / ".join(f"{rank_correlation(truth.tuned[name][w], truth.values[name][w]):.2f}" for w in both))
     line(["fine-tuned models", *cells])
 
@@ -193,21 +196,23 @@ def closing_table(design: str, truth: Truth, games: dict[str, dict[str, Proxy]],
     sources = ("prompt proxy", "image proxy", "anchors alone", "image proxy, fine-tuned anchors")
     for count in (0, *ANCHORS):
         for source in sources:
-            if count == 0 and source not in sources[:2]:
+            targets = truth.tuned if "fine-tuned" in source else truth.values
+            known = int((truth.where("anchor") & np.isfinite(targets["quality"])).sum())
+            if count > known or (count == 0 and source not in sources[:2]):
                 continue
             rows = []
             for name in UTILITIES:
-                kind = "prompt" if source == "prompt proxy" else image[name]
+                chosen = image[name] if count else f"image {DEFAULT_STRENGTH}"
+                kind = "prompt" if source == "prompt proxy" else chosen
                 proxy = None if source == "anchors alone" else games[kind][name]
-                known = truth.values[name]
+                values = truth.values[name]
                 if count == 0 and proxy is not None:
                     made = Corrected(proxy.shapley, proxy.at(truth.masks), float("nan"))
                 else:
-                    targets = truth.tuned[name] if "fine-tuned" in source else known
-                    made = corrected(truth, proxy, targets, count, truth.masks)
-                lds = rank_correlation(truth.masks[half] @ made.shapley, known[half])
+                    made = corrected(truth, proxy, targets[name], count, truth.masks)
+                lds = rank_correlation(truth.masks[half] @ made.shapley, values[half])
                 rows.append(
-                    (r2(made.predicted[half], known[half]), r2(made.predicted[kernel], known[kernel]), lds, made.told)
+                    (r2(made.predicted[half], values[half]), r2(made.predicted[kernel], values[kernel]), lds, made.told)
                 )
             cells = [f"{median(column):.2f} ({min(column):.2f})" for column in zip(*rows, strict=True)]
             line([count, source, *cells[:3], "–" if count == 0 else cells[3]])
@@ -219,11 +224,11 @@ def ranks_table(design: str, truth: Truth, games: dict[str, dict[str, Proxy]], i
     if not pairs:
         return
     n = len(truth.names)
+    counts = [count for count in ANCHORS if count <= truth.where("anchor").sum()]
     head(
         f"{design}: ranks among {n} of contributors that harm (their clean twins), for `quality` and `recognisable`",
         ["values from", *(f"{bad}, {name}" for name in ("quality", "recognisable") for bad, _ in pairs)],
     )
-    everything = np.ones(len(truth.masks), dtype=bool)
 
     def show(label: str, shapley: dict[str, Floats]) -> None:
         cells = []
@@ -234,16 +239,16 @@ def ranks_table(design: str, truth: Truth, games: dict[str, dict[str, Proxy]], i
 
     for label, kind in (("prompt proxy", "prompt"), ("image proxy", "")):
         show(label, {name: games[kind or image[name]][name].shapley for name in UTILITIES})
-        for count in ANCHORS:
+        for count in counts:
             made = {
                 name: corrected(truth, games[kind or image[name]][name], truth.values[name], count, truth.masks).shapley
                 for name in ("quality", "recognisable")
             }
             show(f"{label}, {count} anchors", made)
-    for count in ANCHORS:
+    for count in counts:
         alone = {name: corrected(truth, None, truth.values[name], count, truth.masks).shapley for name in UTILITIES}
         show(f"{count} anchors alone", alone)
-    show(f"all {int(everything.sum())} retrained coalitions", whole_truth(truth, games, image))
+    show(f"image proxy, all {len(truth.masks)} retrained coalitions", whole_truth(truth, games, image))
 
 
 def whole_truth(truth: Truth, games: dict[str, dict[str, Proxy]], image: dict[str, str]) -> dict[str, Floats]:

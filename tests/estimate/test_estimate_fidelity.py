@@ -6,8 +6,6 @@ from scipy.stats import linregress, spearmanr
 
 from surrogateshap.estimate import all_masks, draw_pairs, exact_shapley
 from surrogateshap.estimate.fidelity import UndefinedError, agreement, complements, resample_anchors, spearman
-from surrogateshap.estimate.gap import close_gap
-from surrogateshap.games.membership import coalition_shares
 
 RNG = np.random.default_rng(5)
 MASKS = np.unique(RNG.random((80, 7)) < 0.5, axis=0)
@@ -92,19 +90,3 @@ def test_what_is_constant_is_told(proxy: np.ndarray, truth: np.ndarray, worth: n
         agreement(MASKS, proxy, truth, worth, 0.9)
     with pytest.raises(UndefinedError, match="2 anchors are too few"):
         agreement(MASKS[:2], PROXY[:2], TRUTH[:2], WORTH, 0.9)
-
-
-def test_the_gap_of_a_mixture_is_closed_and_noise_is_not_taken_for_one() -> None:
-    n, rng = 6, np.random.default_rng(3)
-    rows = np.array([5, 10, 20, 20, 30, 15])
-    masks, good, bad = all_masks(n), rng.normal(size=n), rng.normal(size=n)
-    proxy, truth = coalition_shares(masks, rows) @ good, coalition_shares(masks, rows) @ bad + 0.5 * masks.any(axis=1)
-    some = np.random.default_rng(0).choice(np.arange(1, 2**n), size=24, replace=False)
-    before, after = exact_shapley(proxy, n), exact_shapley(truth, n)
-    found = close_gap(masks[some], proxy[some], truth[some], before, rows)
-    assert found is not None
-    assert found.r2 > 0.98 > found.proxy_r2
-    assert np.linalg.norm(found.values - after) < 0.1 * np.linalg.norm(before - after)
-    assert found.draws.shape[1] == n
-    assert found.draws.std(axis=0).max() < np.abs(before - after).max()
-    assert close_gap(masks[some[:7]], proxy[some[:7]], truth[some[:7]], before, rows) is None

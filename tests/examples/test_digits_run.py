@@ -53,8 +53,13 @@ def test_the_image_proxy_ranks_bad_data_below_its_twin(results: Results, bad: st
     rows = ranking(results, "recognisable", "image")
     assert rows[bad].high < rows[TWINS[bad]].low
     assert rows[bad].rank >= 13
+
+
+def test_a_frechet_distance_sees_noise_and_no_labels(results: Results) -> None:
     quality = ranking(results, "quality", "image")
-    assert quality[bad].value < quality[TWINS[bad]].value
+    assert quality["noisy"].high < quality["noisy-twin"].low
+    assert quality["noisy"].rank == 14
+    assert quality["mislabelled"].rank < 13
 
 
 def test_every_game_sums_to_its_gain(results: Results) -> None:
