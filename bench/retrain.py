@@ -136,7 +136,10 @@ def write_table(cache: Path, design: str, recipe: str, reference: Encoded) -> No
             values[f"value.{name}"] = float(utility.value(utility.summarise(even))[0])
         lines.append(dict(zip(names, mask.tolist(), strict=True)) | {"use": use} | values)
     TABLES.mkdir(exist_ok=True)
-    pl.DataFrame(lines).write_parquet(TABLES / f"{design}-{recipe}.parquet")
+    table = pl.DataFrame(lines)
+    table.write_parquet(TABLES / f"{design}-{recipe}.parquet")
+    if (design, recipe) == ("overlapping", "retrain"):
+        table.drop("use").write_parquet(EXAMPLE / "retrained.parquet")
     print(f"{design}, {recipe}: {len(lines)} coalitions")
 
 

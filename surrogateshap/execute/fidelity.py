@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from surrogateshap.errors import RunError
 from surrogateshap.estimate import image_draws, intervals
@@ -141,15 +142,16 @@ def evaluate_run(
     features, spec = Features(compiled, store), compiled.spec
     by_info = {(game.grouping, game.utility, game.proxy): game for game in results.games}
     games = []
-    for design in compiled.games:
-        info = design.info
-        if info.grouping != grouping or info.utility not in anchors.values:
-            continue
-        game = cache(partial(make_game, features, design, found))
-        values = _stored_values(compiled, store, design, found)
-        result = by_info[info.grouping, info.utility, info.proxy]
-        pair = anchors.masks, anchors.values[info.utility]
-        games.append(with_fidelity(result, *measure(design, game, values, result, pair, kind, anchors.notes, spec)))
+    with threadpool_limits(spec.execution.threads, user_api="blas"):
+        for design in compiled.games:
+            info = design.info
+            if info.grouping != grouping or info.utility not in anchors.values:
+                continue
+            game = cache(partial(make_game, features, design, found))
+            values = _stored_values(compiled, store, design, found)
+            result = by_info[info.grouping, info.utility, info.proxy]
+            pair = anchors.masks, anchors.values[info.utility]
+            games.append(with_fidelity(result, *measure(design, game, values, result, pair, kind, anchors.notes, spec)))
     rest: list[Fidelity | None] = [None] * (len(results.games) - len(games))
     said = described([*rest, *(game.fidelity for game in games)])
     return results.model_copy(update={"fidelity": said, "games": tuple(games)})

@@ -18,13 +18,14 @@ _DASH = "–"
 def fidelity_table(results: Results, *, top: int | None = None) -> Group:
     """A line per game, then each game's calibration and its estimated retraining game, for 80 columns and more."""
     grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column(Text("Game"), min_width=12)  # the only one that may shrink
-    for name in ("Spearman of v", "LDS"):
-        grid.add_column(Text(name), no_wrap=True)
-    for name in ("Slope", "Closed R²"):
-        grid.add_column(Text(name), no_wrap=True, justify="right")
+    grid.add_column(Text("Utility / proxy"), min_width=12)  # the only one that may shrink; all are of one grouping
+    for title in ("Spearman of v", "LDS"):
+        grid.add_column(Text(title), no_wrap=True)
+    for title in ("Slope", "Closed R²"):
+        grid.add_column(Text(title), no_wrap=True, justify="right")
     for game in results.games:
-        grid.add_row(Text(label(game), no_wrap=True, overflow="ellipsis"), *map(Text, _cells(game)))
+        name = harmless(f"{game.utility} / {game.proxy}")
+        grid.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *map(Text, _cells(game)))
     parts: list[RenderableType] = [
         Text(harmless(f"{results.name}, run {results.run}"), style="bold", no_wrap=True, overflow="ellipsis"),
         Text(f"Fidelity (agreement with retrained models): {results.fidelity}."),
