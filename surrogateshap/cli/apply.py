@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from surrogateshap.cli.options import allow_option, command_line, store_option, target_argument
+from surrogateshap.cli.output import deliver
 from surrogateshap.errors import InterruptedRun
 
 FULL_TABLES = 3
@@ -40,7 +41,7 @@ def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow
     """
     from surrogateshap import api
     from surrogateshap.cli.displays import make_display
-    from surrogateshap.cli.show import print_overview, print_table
+    from surrogateshap.report import overview, table
 
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
         plan = api.plan(target, store=store, allow_paths=allow_paths)
@@ -62,10 +63,10 @@ def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow
     if kind == "json":
         return 0
     if len(results.games) > FULL_TABLES:
-        print_overview(results)
+        deliver(overview(results))
         click.echo(f"Whole rankings: {command_line('show', target, store, ())}", err=True)
     else:
-        print_table(results)
+        deliver(table(results))
     return 0
 
 

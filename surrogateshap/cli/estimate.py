@@ -5,9 +5,7 @@ from typing import Any
 
 import click
 
-from surrogateshap.cli.show import print_lines
-from surrogateshap.errors import SurrogateShapError
-from surrogateshap.text import harmless
+from surrogateshap.cli.output import deliver
 
 ESTIMATORS = ("surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper")
 
@@ -41,20 +39,4 @@ def command(table: Path, rows: Path | None, top: int | None, as_json: bool, out:
     from surrogateshap.report import first_ranks, game_table, json_text
 
     game = api.estimate_shapley(table, rows=rows, **options)
-    try:
-        if as_json:
-            text = json_text(first_ranks(game, top)) + "\n"
-            if out is None:
-                click.echo(text, nl=False)
-            else:
-                out.write_bytes(text.encode())
-        elif out is None:
-            print_lines(game_table(game, top=top))
-        else:
-            with out.open("w", encoding="utf-8", newline="\n") as file:
-                print_lines(game_table(game, top=top), file)
-    except OSError as error:
-        if out is None:
-            raise
-        shown = harmless(str(out), 1000)
-        raise SurrogateShapError(f"{shown} can't be written: {error.strerror}", "Choose another path.") from None
+    deliver(json_text(first_ranks(game, top)) + "\n" if as_json else game_table(game, top=top), out)

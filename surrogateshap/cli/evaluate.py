@@ -6,9 +6,7 @@ from typing import Any
 import click
 
 from surrogateshap.cli.options import allow_option, store_option
-from surrogateshap.cli.show import print_lines
-from surrogateshap.errors import SurrogateShapError
-from surrogateshap.text import harmless
+from surrogateshap.cli.output import deliver
 
 
 @click.command("evaluate")
@@ -46,20 +44,4 @@ def command(target: str, top: int | None, as_json: bool, out: Path | None, **opt
     from surrogateshap.report import fidelity_table, select, to_json
 
     results = api.evaluate(target, **options)
-    try:
-        if as_json:
-            text = to_json(select(results, top=top))
-            if out is None:
-                click.echo(text, nl=False)
-            else:
-                out.write_bytes(text.encode())
-        elif out is None:
-            print_lines(fidelity_table(results, top=top))
-        else:
-            with out.open("w", encoding="utf-8", newline="\n") as file:
-                print_lines(fidelity_table(results, top=top), file)
-    except OSError as error:
-        if out is None:
-            raise
-        shown = harmless(str(out), 1000)
-        raise SurrogateShapError(f"{shown} can't be written: {error.strerror}", "Choose another path.") from None
+    deliver(to_json(select(results, top=top)) if as_json else fidelity_table(results, top=top), out)
