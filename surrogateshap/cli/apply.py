@@ -76,23 +76,30 @@ def stopping(say: Callable[[str], None]) -> Iterator[threading.Event]:
 
     Ignored signals stay ignored. Outside the main thread, where no handler can be set, the event is never set.
     """
-    stop = threading.Event()
+    stop, over = threading.Event(), threading.Event()
 
     def handle(number: int, _: FrameType | None) -> None:
         if stop.is_set():
             signal.signal(number, signal.SIG_DFL)
             raise KeyboardInterrupt
         stop.set()
-        # A handler may have interrupted a write to stderr, so another thread says it.
-        threading.Thread(target=say, args=(STOPPING,), daemon=True).start()
+
+    def tell() -> None:
+        # From another thread: the handler may have interrupted a write to stderr, and a second signal the handler.
+        while not stop.wait(0.1):
+            if over.is_set():
+                return
+        say(STOPPING)
 
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
         numbers = []
     before = {number: signal.signal(number, handle) for number in numbers}
+    threading.Thread(target=tell, daemon=True).start()
     try:
         yield stop
     finally:
+        over.set()
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
