@@ -4,7 +4,7 @@ Train the diffusion model of one coalition: the trainer of `surrogateshap anchor
     python examples/digits/train_coalition.py ROWS OUT [--steps N] [--batch N] [--seed S] [--finetune]
 
 ROWS is a Parquet file with columns `label` and `image`, OUT the folder that the model goes to, in diffusers layout.
-From scratch it takes about ten seconds on one core. The same arguments give the same weights on one machine.
+From scratch it takes about twenty seconds on one core. The same arguments give the same weights on one machine.
 """
 
 import argparse

@@ -28,8 +28,8 @@ class Member(NamedTuple):
             return isinstance(value, list)
         if self.is_section or get_origin(self.type) is dict:
             return isinstance(value, dict)
-        if isinstance(value, bool):
-            return False
+        if isinstance(value, bool) or self.type is bool:
+            return isinstance(value, bool) and self.type is bool
         if get_origin(self.type) is Literal or self.type is str:
             return isinstance(value, str)
         return isinstance(value, int) or (self.type is float and isinstance(value, float))

@@ -94,6 +94,8 @@ def expected(member: Any) -> str:
     if origin is Literal:
         words = [toml(word) for word in get_args(member)]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+    if member is bool:
+        return "true or false"
     if member is int:
         return "a whole number"
     if member is float:

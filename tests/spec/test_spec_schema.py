@@ -145,6 +145,8 @@ GOOD_CHANGES = [
 BAD_CHANGES = [
     ("sead", 3),
     ("seed", -1),
+    ("flags.denoising_loss", 1),
+    ("flags.denoising_loss", "true"),
     ("seed", True),
     ("seed", "3"),
     ("seed", 2**63),
@@ -213,3 +215,9 @@ def test_schema_and_models_agree_on_what_is_wrong(key: str, value: Any) -> None:
     document = changed(key, value)
     assert not VALIDATOR.is_valid(document)
     assert repair(document).faults
+
+
+def test_what_is_right_is_not_told_beside_what_is_wrong() -> None:
+    document = changed("utility.0.kind", "fréchet")
+    assert document["flags"]["denoising_loss"] is True
+    assert [fault.path for fault in repair(document).faults] == [("utility", 0, "kind")]
