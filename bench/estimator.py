@@ -38,7 +38,7 @@ from surrogateshap.estimate.fit import share_gap
 from surrogateshap.estimate.surrogate import train, with_full
 from surrogateshap.games import FreshGame, Membership, MixtureGame, Utility, coalition_shares, make_utility
 from surrogateshap.games.encoded import Bools, Encoded, Floats, Ints
-from surrogateshap.spec.model import UtilitySection
+from surrogateshap.spec.utilities import UtilitySection
 
 CONDITIONS, DIMENSIONS = 20, 6
 UTILITIES = ("mean", "quantile", "frechet", "pairwise")

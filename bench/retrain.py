@@ -23,7 +23,7 @@ from digits_data import CLASSES, decode_images
 from pydantic import TypeAdapter
 
 from surrogateshap.games import Encoded, make_utility
-from surrogateshap.spec.model import UtilitySection
+from surrogateshap.spec.utilities import UtilitySection
 
 if TYPE_CHECKING:
     from surrogateshap.execute.encoders.classifier import Classifier

@@ -8,9 +8,9 @@ from surrogateshap.errors import RunError
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, make_utility
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import reference_key
-from surrogateshap.plan.cards import class_index
 from surrogateshap.plan.check import EncoderInput
 from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.pool import Pool
 from surrogateshap.store import Store
 

@@ -11,17 +11,38 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Moments:
+    """A reference that is known by its features' moments alone."""
+
+    mean: Floats
+    """(d,)."""
+    covariance: Floats
+    """(d, d)."""
+
+
+@dataclass(frozen=True)
 class Encoded:
     """One encoder's view of N images. Raises ValueError where the arrays' shapes disagree."""
 
     features: Floats
     """(N, d)."""
     probabilities: Floats
-    """(N, k); rows sum to 1."""
+    """(N, k); rows sum to 1, or to the number of attributes. k is 0 for encoders without classes."""
     conditions: Ints
     """(N,): index of the class that the image was asked to show; -1 for none."""
     labels: tuple[str, ...]
-    """Names of the classifier's k classes."""
+    """Names of the k classes."""
+    attributes: tuple[int, ...] = ()
+    """(k,): which attribute each class belongs to, where they are several: each is a softmax of its own."""
+    asked: Ints | None = None
+    """(N,): position in `prompts` of what each image was asked to show; -1 for nothing. None where nobody needs it."""
+    prompts: tuple[str, ...] = ()
+    """The manifest's C conditions."""
+    texts: Floats | None = None
+    """(C, d): what the encoder says of the prompts, in the space of the features; None where nobody needs it."""
+    own: Floats | None = None
+    """(N, d): features of a training image of the row that each image stands for; NaN for images that stand for none.
+    None where nobody needs it."""
 
     def __post_init__(self) -> None:
         n = len(self.features)

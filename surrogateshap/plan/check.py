@@ -13,8 +13,10 @@ import numpy as np
 
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.plan.anchors import Anchors, read_anchors
-from surrogateshap.plan.cards import ModelCard, class_index, read_classifier_labels, read_feature_size, read_model_card
+from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.coalitions import Evaluation, choose
+from surrogateshap.plan.configs import class_index
+from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
 from surrogateshap.plan.inputs import input_file
 from surrogateshap.plan.manifest import (
     Grouping,
@@ -27,8 +29,8 @@ from surrogateshap.plan.manifest import (
 )
 from surrogateshap.plan.model import InputFile
 from surrogateshap.spec.load import Loaded, read_spec
-from surrogateshap.spec.model import FrechetUtility, KernelUtility, RateUtility, ScoreUtility, UtilitySection
 from surrogateshap.spec.paths import PathRefused, resolve
+from surrogateshap.spec.utilities import RateUtility, ScoreUtility, UtilitySection, WithReference
 from surrogateshap.text import harmless
 
 EXACT_AT_MOST = 16
@@ -146,7 +148,7 @@ class _Checker:
         if self._problems or card is None or manifest is None or model_path is None:
             raise SpecError(self._problems)
         for utility in spec.utility:
-            if isinstance(utility, FrechetUtility | KernelUtility) and utility.reference == "manifest":
+            if isinstance(utility, WithReference) and utility.reference == "manifest":
                 whole = Reference(manifest.path, self._digest("manifest"), manifest.image or "")
                 references[utility.name] = whole
         return Checked(
@@ -211,7 +213,8 @@ class _Checker:
     def _encoders(self) -> Iterator[tuple[str, EncoderInput]]:
         for position, section in enumerate(self._spec.encoder):
             role = f"encoder {section.name}"
-            path, labels = self._read(("encoder", position, "source"), section.source, role, read_classifier_labels)
+            key = ("encoder", position, "source")
+            path, labels = self._read(key, section.source or "", role, read_classifier_labels)
             if path is not None and labels is not None:
                 features = read_feature_size(path)
                 yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels, features)
@@ -220,7 +223,7 @@ class _Checker:
         """References that are files of their own."""
         column = self._spec.contributors.image or "image"
         for at, utility in enumerate(self._spec.utility):
-            if not isinstance(utility, FrechetUtility | KernelUtility):
+            if not isinstance(utility, WithReference):
                 continue
             key = ("utility", at, "reference")
             if utility.reference == "manifest":

@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 from surrogateshap.games.coalitions import coalitions_drawn
-from surrogateshap.spec.model import (
-    EstimatorName,
+from surrogateshap.spec.model import EstimatorName, Spec
+from surrogateshap.spec.utilities import (
     FrechetUtility,
     InceptionUtility,
     KernelUtility,
     PairwiseUtility,
     Quantile,
     ScoreUtility,
-    Spec,
     UtilitySection,
 )
 from surrogateshap.units import duration

@@ -20,7 +20,8 @@ from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose,
 from surrogateshap.plan.flags import FlagDesign, design_flags
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
-from surrogateshap.spec.model import EstimatorName, Spec, UtilitySection
+from surrogateshap.spec.model import EstimatorName, Spec
+from surrogateshap.spec.utilities import UtilitySection
 from surrogateshap.text import harmless
 from surrogateshap.units import duration
 

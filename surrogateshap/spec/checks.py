@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Set
 
-from surrogateshap.spec.model import FrechetUtility, KernelUtility, Spec
+from surrogateshap.spec.model import Spec
 from surrogateshap.spec.positions import KeyPath
 from surrogateshap.spec.repair import Fault
+from surrogateshap.spec.utilities import WithReference
 from surrogateshap.spec.wording import listed, named, nearest, toml
 
 
@@ -72,7 +73,7 @@ def _images(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
     if spec.flags.denoising_loss:
         yield Fault(("flags", "denoising_loss"), "denoising losses need the manifest's images", remedy)
     for index, utility in enumerate(spec.utility):
-        if isinstance(utility, FrechetUtility | KernelUtility):
+        if isinstance(utility, WithReference):
             path: KeyPath = ("utility", index, "reference")
             yield Fault(path, "the reference needs an image column, and `contributors.image` is not given", remedy)
 

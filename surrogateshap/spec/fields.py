@@ -8,8 +8,9 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from surrogateshap.spec import wording
-from surrogateshap.spec.model import Section, Spec
+from surrogateshap.spec.model import Spec
 from surrogateshap.spec.positions import KeyPath
+from surrogateshap.spec.section import Section
 
 
 class Member(NamedTuple):

@@ -4,37 +4,49 @@ Keys are of three sorts, marked in the field's `json_schema_extra`: unmarked one
 plan; `execution` ones change how results are computed; `cosmetic` ones change neither.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-"""A name of the user's own making: lower case letters, digits, `.`, `_`, `-`; at most 64 characters."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-ClassName = Annotated[int, Field(ge=0, lt=2**31)] | Text
-"""A class of a classifier, by name or by index from 0."""
+from surrogateshap.spec.section import COSMETIC, EXECUTION, Name, Scalar, Section, Text
+from surrogateshap.spec.utilities import UtilitySection
 
 EstimatorName = Literal["surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"]
 """Every way there is from coalition values to contributors' values."""
 
 SPEC_VERSION = 1
-COSMETIC: dict[str, Any] = {"sort": "cosmetic"}
-EXECUTION: dict[str, Any] = {"sort": "execution"}
+
+Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$")]
+"""A commit, tag or branch of a hub repository."""
 
 
-class Section(BaseModel):
-    """Base of every table of a spec: unknown keys are errors, values are never coerced, nothing changes afterwards."""
+class AdapterSection(Section):
+    """A LoRA adapter, as diffusers and peft save it."""
 
-    model_config = ConfigDict(
-        defer_build=True, extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    source: Text = Field(examples=["lora"])
+    """A folder beside the spec with `*.safetensors`, one such file, or a hub id."""
+    revision: Revision | None = None
+    """Hub ids: commit, tag or branch. Planning pins it to a commit."""
+    weight_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.safetensors$")] | None = None
+    """Which file, where there are several."""
+    scale: float = Field(default=1.0, ge=-10, le=10)
+    """How strongly it acts."""
 
 
 class ModelSection(Section):
     """The frozen model."""
 
     source: Text = Field(examples=["example:digits/model"])
-    """A folder in diffusers layout, beside the spec, or `example:…` for one that ships with surrogateshap."""
+    """A folder in diffusers layout beside the spec, a hub id such as `lambdalabs/miniSD-diffusers`, or `example:…` for
+    one that ships with surrogateshap."""
+    revision: Revision | None = None
+    """Hub ids: commit, tag or branch. Planning pins it to a commit."""
+    variant: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_]{1,32}$")] | None = None
+    """Variant of the weights' files, such as `fp16`."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What it computes in. `auto`: bfloat16 for pipelines on accelerators, else float32."""
+    adapters: tuple[AdapterSection, ...] = Field(default=(), max_length=16)
+    """LoRA adapters on top of it."""
     null_class: int | None = Field(default=None, ge=0, lt=2**31)
     """Class-conditional models: index of the embedding that means "no class". Default: the one after the labels."""
 
@@ -65,6 +77,10 @@ class SamplingSection(Section):
     """Denoising steps of a whole generation; the image proxy runs the last strength × steps of them."""
     guidance_scale: float = Field(default=1.5, ge=0)
     """Weight of classifier-free guidance; 1 switches it off."""
+    height: int | None = Field(default=None, ge=8, le=4096, multiple_of=8)
+    """Pixels. Default: what the model was trained at."""
+    width: int | None = Field(default=None, ge=8, le=4096, multiple_of=8)
+    """Pixels. Default: what the model was trained at."""
 
 
 class GroupingSection(Section):
@@ -78,124 +94,56 @@ class GroupingSection(Section):
     """Contributors with fewer rows are pooled under `other`, or an error where that is not given."""
     other: Text | None = None
     """Name of the contributor that holds all small ones together."""
+    groups: Text | None = Field(default=None, examples=["groups.csv"])
+    """A table beside the spec with the columns of `by` and a column `contributor`: whose each of their values is."""
 
 
 class ContributorsSection(Section):
     """The training data: who supplied which rows."""
 
     manifest: Text = Field(examples=["example:digits/contributors.parquet"])
-    """A Parquet file with one row per training image."""
+    """One row per training image: a Parquet, CSV or JSON Lines file, a folder as Hugging Face `datasets` saves it, or a
+    Croissant description (JSON-LD)."""
+    split: Text | None = Field(default=None, examples=["train"])
+    """Which split of a `datasets` folder, or record set of a Croissant description, where there are several."""
+    where: Annotated[dict[str, Scalar | tuple[Scalar, ...]], Field(max_length=16)] = Field(
+        default={}, examples=[{"split": "train"}]
+    )
+    """Only rows whose columns have these values; a list holds alternatives."""
     condition: Text = Field(examples=["label"])
     """Column with the class label or prompt."""
     image: Text | None = None
-    """Column with the training images, as encoded bytes; needed by the image proxy."""
+    """Column with the training images, as encoded bytes or as paths beside the manifest; needed by the image proxy."""
     grouping: tuple[GroupingSection, ...] = Field(min_length=1, max_length=16)
     """Each gives a ranking of its own, from the same images."""
 
 
 class EncoderSection(Section):
-    """A network that turns images into features and class probabilities; it runs once per image for all utilities."""
+    """What turns images into numbers; it runs once per image for all utilities."""
 
     name: Name = Field(examples=["digits"])
     """That utilities call it by."""
-    kind: Literal["classifier"] = "classifier"
-    """`classifier`: any image classifier in Hugging Face layout."""
-    source: Text = Field(examples=["example:digits/classifier"])
-    """A folder beside the spec, or `example:…`."""
-
-
-class Quantile(Section):
-    """Statistic: the q-quantile over images."""
-
-    quantile: float = Field(gt=0, lt=1, examples=[0.9])
-    """q: 0.1 looks at the worst tenth of the images, 0.9 at the best."""
-
-
-class Above(Section):
-    """Statistic: the share of images whose score is at least the threshold."""
-
-    above: float = Field(examples=[0.5])
-    """The threshold."""
-
-
-class ClassScore(Section):
-    """Score: the probability of one named class."""
-
-    class_: ClassName = Field(alias="class", examples=[3])
-    """Index from 0, or name, of the class."""
-
-
-Statistic = Literal["mean"] | Quantile | Above
-
-
-class UtilityBase(Section):
-    """What every utility has."""
-
-    name: Name = Field(examples=["quality"])
-    """Of the utility; every utility has another."""
-    encoder: Name | None = None
-    """Name of an `[[encoder]]`. Default: the only one."""
-
-
-class ScoreUtility(UtilityBase):
-    """Mean, quantile or exceedance rate of a classifier's score over the images."""
-
-    kind: Literal["score"]
-    """`score`: a statistic of the classifier's score."""
-    score: Literal["confidence", "condition"] | ClassScore = "confidence"
-    """`confidence`: probability of the likeliest class. `condition`: probability of the class that the image was asked
-    to show. `{ class = … }`: probability of that class."""
-    statistic: Statistic = "mean"
-    """`mean`, `{ quantile = … }` or `{ above = … }`."""
-
-
-class RateUtility(UtilityBase):
-    """Share of images that the classifier assigns to one class."""
-
-    kind: Literal["rate"]
-    """`rate`: share of images of one class."""
-    class_: ClassName = Field(alias="class", examples=[3])
-    """Index from 0, or name, of the class."""
-
-
-class FrechetUtility(UtilityBase):
-    """Minus the Fréchet distance between the images' features and a reference's: higher is better."""
-
-    kind: Literal["frechet"]
-    """`frechet`: closeness to a reference."""
-    reference: Text = "manifest"
-    """`manifest`: the manifest's own images; or a Parquet file with an image column of the same name."""
-
-
-class KernelUtility(UtilityBase):
-    """Minus the kernel distance (KID: unbiased squared maximum mean discrepancy) to a reference: higher is better."""
-
-    kind: Literal["kernel"]
-    """`kernel`: closeness to a reference, without the bias that a Fréchet distance has on few images."""
-    reference: Text = "manifest"
-    """`manifest`: the manifest's own images; or a Parquet file with an image column of the same name."""
-
-
-class InceptionUtility(UtilityBase):
-    """Inception score: exp of the mean divergence of an image's class probabilities from their average."""
-
-    kind: Literal["inception"]
-    """`inception`: clear images of many classes."""
-
-
-class PairwiseUtility(UtilityBase):
-    """Mean distance between two images' features: diversity."""
-
-    kind: Literal["pairwise"]
-    """`pairwise`: how different the images are."""
-    metric: Literal["squared_euclidean", "cosine"] = "squared_euclidean"
-    """Distance between two images' features."""
-
-
-UtilitySection = Annotated[
-    ScoreUtility | RateUtility | FrechetUtility | KernelUtility | InceptionUtility | PairwiseUtility,
-    Field(discriminator="kind"),
-]
+    kind: Literal["classifier", "clip", "backbone", "inception", "lpips", "pixels", "plugin"] = "classifier"
+    """`classifier`: any image classifier in Hugging Face layout: features and class probabilities. `clip`: CLIP and its
+    kin: features that texts share. `backbone`: any vision model without classes, such as DINOv2. `inception`:
+    Inception-v3 as FID is defined on. `lpips`: features whose squared distance is LPIPS. `pixels`: the image itself,
+    scaled down. `plugin`: somebody's own."""
+    source: Text | None = Field(default=None, examples=["example:digits/classifier"])
+    """A folder beside the spec, a hub id, or `example:…`; for `inception` and `lpips` a safetensors file. `pixels` and
+    `plugin` need none."""
+    revision: Revision | None = None
+    """Hub ids: commit, tag or branch. Planning pins it to a commit."""
+    labels: Annotated[dict[str, tuple[Text, ...]], Field(min_length=1, max_length=64)] | None = Field(
+        default=None, examples=[{"sex": ["a photo of a man", "a photo of a woman"]}]
+    )
+    """`clip`: attributes, each with the texts that an image is told apart by, without training (zero-shot). The texts
+    are the classes that utilities name."""
+    size: int = Field(default=64, ge=8, le=512)
+    """`pixels`: height and width that images are scaled to."""
+    plugin: Text | None = None
+    """`plugin`: entry point of the group `surrogateshap.encoders`. Runs only with `--allow-plugin`."""
+    options: Annotated[dict[str, Scalar], Field(max_length=64)] = Field(default={})
+    """`plugin`: its own options."""
 
 
 class StopRule(Section):

@@ -25,8 +25,9 @@ from surrogateshap.spec.fields import (
     members_of,
     unknown_key_remedy,
 )
-from surrogateshap.spec.model import SPEC_VERSION, Section, Spec
+from surrogateshap.spec.model import SPEC_VERSION, Spec
 from surrogateshap.spec.positions import KeyPath
+from surrogateshap.spec.section import Section
 from surrogateshap.text import harmless
 
 MAX_UNKNOWN = 20
@@ -282,7 +283,7 @@ class _Walk:
         if len(sections) == 1:
             return self.table(sections[0], value, path)
         if all("kind" in fields_of(each) for each in sections):
-            kinds = {get_args(fields_of(each)["kind"].annotation)[0]: each for each in sections}
+            kinds = {kind: each for each in sections for kind in get_args(fields_of(each)["kind"].annotation)}
             return self.of_kind(kinds, value, path)
         keys = {key: each for each in sections for key in fields_of(each)}
         chosen = {keys[found] for key in value if (found := key if key in keys else wording.nearest(key, keys))}

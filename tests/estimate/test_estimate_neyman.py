@@ -14,7 +14,7 @@ from surrogateshap.estimate.neyman import Need, combined, spreads, top_probabili
 from surrogateshap.games import Membership, MixtureGame, make_utility
 from surrogateshap.games.encoded import Encoded, Floats, Ints
 from surrogateshap.plan.allocation import extend
-from surrogateshap.spec.model import UtilitySection
+from surrogateshap.spec.utilities import UtilitySection
 
 ROWS = np.array([30, 10, 20], dtype=np.int64)
 SHARES = np.array([[0.5, 0.5, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0.2, 0, 0.8, 0]])

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, coalition_shares, make_utility
 from surrogateshap.games.finite import leave_out
-from surrogateshap.spec.model import UtilitySection
+from surrogateshap.spec.utilities import UtilitySection
 
 KINDS = {
     "mean": {"kind": "score"},

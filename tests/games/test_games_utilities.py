@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from surrogateshap.games import Encoded, make_utility
-from surrogateshap.spec.model import UtilitySection
+from surrogateshap.spec.utilities import UtilitySection
 
 LABELS = ("cat", "dog", "bird", "fish")
 SECTION = TypeAdapter(UtilitySection)

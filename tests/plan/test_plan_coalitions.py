@@ -13,7 +13,8 @@ from surrogateshap.errors import SpecError
 from surrogateshap.games.coalitions import coalitions_drawn, draw_coalitions
 from surrogateshap.plan import check
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
-from surrogateshap.spec.model import EstimatorSection, FrechetUtility, ScoreUtility, Spec
+from surrogateshap.spec.model import EstimatorSection, Spec
+from surrogateshap.spec.utilities import FrechetUtility, ScoreUtility
 from tests.tiny import SPEC, Project, rows
 
 NAMES = ["surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"]

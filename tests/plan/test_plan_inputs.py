@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from surrogateshap.plan.cards import class_index, read_classifier_labels, read_model_card
+from surrogateshap.plan.cards import read_model_card
+from surrogateshap.plan.configs import class_index
+from surrogateshap.plan.encoders import read_classifier_labels
 from surrogateshap.plan.inputs import digest_path
 
 

@@ -10,18 +10,18 @@ import pytest
 import tomli
 
 from surrogateshap.spec.load import load_spec
-from surrogateshap.spec.model import (
+from surrogateshap.spec.model import Spec
+from surrogateshap.spec.repair import repair
+from surrogateshap.spec.schema import json_schema
+from surrogateshap.spec.template import template
+from surrogateshap.spec.utilities import (
     FrechetUtility,
     InceptionUtility,
     PairwiseUtility,
     Quantile,
     RateUtility,
     ScoreUtility,
-    Spec,
 )
-from surrogateshap.spec.repair import repair
-from surrogateshap.spec.schema import json_schema
-from surrogateshap.spec.template import template
 
 DIGITS = Path(__file__).parents[2] / "specs" / "digits.toml"
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())

@@ -1,15 +1,16 @@
 """Utilities: a number for a set of weighted images, in two steps of which the first is linear in the weights."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
-from surrogateshap.games.encoded import Encoded
+from surrogateshap.games.encoded import Encoded, Floats, Moments
 from surrogateshap.games.utilities.base import Utility, class_index
 from surrogateshap.games.utilities.frechet import Frechet
 from surrogateshap.games.utilities.inception import Inception
 from surrogateshap.games.utilities.kernel import Kernel
 from surrogateshap.games.utilities.pairwise import Pairwise
 from surrogateshap.games.utilities.score import Mean, WeightedQuantile, score_of
-from surrogateshap.spec.model import (
+from surrogateshap.spec.utilities import (
     Above,
     FrechetUtility,
     InceptionUtility,
@@ -24,11 +25,18 @@ from surrogateshap.spec.model import (
 __all__ = ["Utility", "class_index", "make_utility"]
 
 
-def make_utility(section: UtilitySection, encoded: Encoded, reference: Encoded | None = None) -> Utility:
+def make_utility(
+    section: UtilitySection,
+    encoded: Encoded,
+    reference: Encoded | Moments | None = None,
+    second: Encoded | None = None,
+    head: Sequence[tuple[Floats, Floats]] = (),
+) -> Utility:
     """The utility that a spec's section asks for, on a pool's encoded images.
 
-    `reference` is what a Fréchet or kernel distance is measured to. Raises ValueError for a class that the classifier
-    doesn't have and for such a distance without a reference.
+    `reference` is what distances are measured to, `second` the view of an association's second encoder, `head` the
+    linear layers (weights (out, in), biases (out,)) of an aesthetic score. Raises ValueError for a class that the
+    classifier doesn't have, and where something that the utility needs isn't given.
     """
     match section:
         case ScoreUtility():
@@ -46,16 +54,16 @@ def make_utility(section: UtilitySection, encoded: Encoded, reference: Encoded |
             wanted = class_index(section.class_, encoded.labels)
             return Mean((encoded.probabilities.argmax(axis=1) == wanted).astype("float64"))
         case FrechetUtility():
-            if reference is None:
-                raise ValueError("a Fréchet distance needs reference images")
+            if not isinstance(reference, Encoded):
+                raise ValueError("a Fréchet distance needs reference images")  # noqa: TRY004 - it is missing
             return Frechet(encoded.features, reference.features)
         case KernelUtility():
-            if reference is None:
-                raise ValueError("a kernel distance needs reference images")
+            if not isinstance(reference, Encoded):
+                raise ValueError("a kernel distance needs reference images")  # noqa: TRY004 - it is missing
             return Kernel(encoded.features, reference.features)
         case InceptionUtility():
             return Inception(encoded.probabilities)
         case PairwiseUtility():
             return Pairwise(encoded.features, section.metric)
         case _:
-            assert_never(section)
+            raise NotImplementedError

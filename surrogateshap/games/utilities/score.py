@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from surrogateshap.games.encoded import Encoded, Floats
 from surrogateshap.games.utilities.base import Utility, class_index
-from surrogateshap.spec.model import ClassScore
+from surrogateshap.spec.utilities import ClassScore
 
 _TOLERANCE = 1e-12
 """Sums of weights that should be equal differ by less than this."""
