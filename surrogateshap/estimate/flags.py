@@ -1,8 +1,8 @@
 """What denoising losses say of contributors: who stands out from the others by more than chance explains.
 
 The rule is ours. Three things are looked at, each with a one-sided test whose level is shared out among the n
-contributors of a grouping (Bonferroni). In simulations of contributors without fault 0 to 5 % of the groupings had a
-flag, and at worst 9 % (six contributors of very different images):
+contributors of a grouping (Bonferroni). In simulations of contributors without fault (`bench/flags.py`) 0 to 8 % of the
+groupings had a flag, and at worst 12 % (six contributors of very different images):
 
 1. *images*: the loss without a condition (under its own, where the model knows none without) is at least `FAR` times
    the median of the others' and lies above that median, in logarithms, by more than the others' spread (their median
