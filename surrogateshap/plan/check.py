@@ -23,9 +23,9 @@ from surrogateshap.plan.manifest import (
     Manifest,
     count_images,
     is_image_column,
+    load_manifest,
     nearest,
     parquet_schema,
-    read_manifest,
 )
 from surrogateshap.plan.model import InputFile
 from surrogateshap.spec.load import Loaded, read_spec
@@ -38,6 +38,8 @@ IMAGES_PER_CONTRIBUTOR = 100
 IMAGES_PER_COALITION = 256
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """What a denoiser may predict for its losses to be known, by diffusers' names."""
+REFERENCE_AT_MOST = 10_000
+"""Images of a reference that are encoded; of a larger one, as many evenly spaced rows."""
 MOST_IMAGES = 5_000_000
 """Of one pool; the list of them alone takes gigabytes beyond that."""
 
@@ -66,6 +68,8 @@ class Reference:
     path: Path
     digest: str
     column: str
+    manifest: Manifest | None = None
+    """Where it is the manifest's own images."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +128,9 @@ class _Checker:
         )
         encoders = dict(self._encoders())
         references = dict(self._references())
-        manifest_path, _ = self._read(("contributors", "manifest"), spec.contributors.manifest, "manifest", Path)
-        manifest = None
-        if manifest_path is not None:
-            manifest, found = read_manifest(self._loaded, manifest_path)
-            self._problems += found
+        manifest, found = load_manifest(self._loaded, self._allow)
+        self._problems += found
+        self._inputs += manifest.inputs if manifest is not None else ()
         if card is not None and card.null_class is None and spec.empty.kind == "unconditional":
             message = 'the model has no class that means "no class", so it makes no unconditional images'
             remedy = 'Give the value of the empty coalition: `kind = "value"` and `value = …`.'
@@ -149,8 +151,7 @@ class _Checker:
             raise SpecError(self._problems)
         for utility in spec.utility:
             if isinstance(utility, WithReference) and utility.reference == "manifest":
-                whole = Reference(manifest.path, self._digest("manifest"), manifest.image or "")
-                references[utility.name] = whole
+                references[utility.name] = self._whole(manifest)
         return Checked(
             loaded=self._loaded,
             inputs=tuple(self._inputs),
@@ -181,6 +182,15 @@ class _Checker:
                 shown = f"`{harmless(section.anchors or '')}`"
                 self._problem(key, f"{shown}: {column}{found.message}", found.remedy)
         return None
+
+    def _whole(self, manifest: Manifest) -> Reference:
+        """The manifest's own images as a reference. Raises SpecError where their files can't be read."""
+        try:
+            content = manifest.reference_digest(REFERENCE_AT_MOST)
+        except OSError as error:
+            self._problem(("contributors", "image"), str(error), "Put the file there, or leave its row out.")
+            raise SpecError(self._problems) from None
+        return Reference(manifest.path, content, manifest.image or "", manifest)
 
     def _problem(self, key: Key, message: str, remedy: str = "") -> None:
         self._problems.append(self._loaded.problem(key, message, remedy))

@@ -91,11 +91,11 @@ class _Naming:
         wanted = np.unique(rows[rows >= 0])
         if len(wanted) == 0:
             return
-        images = self._manifest.images(wanted)
-        self._sources = {row: hashlib.sha256(image).hexdigest() for row, image in images.items()}
-        missing = [row for row in wanted.tolist() if row not in images]
+        self._sources = self._manifest.sources(wanted)
+        missing = [row for row in wanted.tolist() if row not in self._sources]
         if missing:
-            raise OSError(f"{len(missing)} of the rows have no image, the first of them row {missing[0]} (from 0)")
+            first = self._manifest.number(missing[0])
+            raise OSError(f"{len(missing)} of the rows have no image, the first of them row {first} (from 0)")
 
     def name(self, condition: int, row: int, replicate: int, salt: str = "") -> tuple[int, str]:
         """Seed and key of one image."""
