@@ -14,6 +14,7 @@ import numpy as np
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.cards import ModelCard, read_model_card
+from surrogateshap.plan.cells import shows_all
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
@@ -313,7 +314,11 @@ class _Checker:
                 message = f"`exact` evaluates all 2^n coalitions, and grouping `{grouping.name}` has {n} contributors"
                 self._problem(("estimator", "kind"), message, f'Up to {EXACT_AT_MOST}; take `kind = "surrogate"`.')
             if position == 0 and self._spec.sampling.mode == "pool":
-                least = max(2 * n, 2 * len(manifest.conditions) if "prompt" in proxies else 0)
+                least = 2 * n
+                if budget.rules and "prompt" in proxies and least <= images and not shows_all(manifest, images):
+                    message = f"the prompt proxy's pool has {images} images for {len(manifest.conditions)} conditions"
+                    remedy = f"A pool that grows shows each condition twice: {2 * len(manifest.conditions)} are needed."
+                    self._problem(("budget", "stop_when"), message, remedy)
                 if images < least:
                     key = ("budget", "images" if budget.images is not None else "images_per_contributor")
                     what = f"{n} contributors with {len(manifest.conditions)} conditions"
@@ -337,6 +342,6 @@ class _Checker:
         if kind != "auto":
             return (kind,)
         first = manifest.groupings[0]
-        pairs = np.unique(np.stack([first.of_row, manifest.condition_of_row]), axis=1)
-        shared = len(np.unique(pairs[1])) < pairs.shape[1]
+        pairs = np.unique(first.of_row * np.int64(len(manifest.conditions)) + manifest.condition_of_row)
+        shared = len(manifest.conditions) < len(pairs)
         return ("image",) if manifest.image is not None and shared else ("prompt",)

@@ -228,7 +228,9 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
 
 def indistinguishable(grouping: Grouping, manifest: Manifest) -> tuple[tuple[str, ...], ...]:
     """Sets of contributors whose rows have the same conditions in the same proportions."""
-    pairs, counts = np.unique(np.stack([grouping.of_row, manifest.condition_of_row]), axis=1, return_counts=True)
+    conditions = len(manifest.conditions)
+    codes, counts = np.unique(grouping.of_row * np.int64(conditions) + manifest.condition_of_row, return_counts=True)
+    pairs = np.divmod(codes, conditions)
     bounds = np.searchsorted(pairs[0], np.arange(len(grouping.contributors) + 1))
     alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = {}
     for contributor, name in enumerate(grouping.contributors):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from surrogateshap.plan import keys
+from surrogateshap.plan.cells import first_rows
 from surrogateshap.plan.manifest import Manifest
-from surrogateshap.plan.pool import first_rows
 from surrogateshap.spec.model import Spec
 
 NOISE_LEVELS = 8

@@ -80,7 +80,7 @@ def careful(work: Callable[[], T], message: str = "it looks damaged") -> T:
 
 def collect(frame: pl.LazyFrame) -> pl.DataFrame:
     """Raises OSError where a file is damaged."""
-    return careful(lambda: frame.collect())
+    return careful(frame.collect)
 
 
 def check_file(path: Path) -> None:
