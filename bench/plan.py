@@ -1,11 +1,11 @@
-"""What planning takes at scale: seconds and peak memory of `surrogateshap plan`, each in a process of its own.
+"""What planning takes at scale: seconds and peak memory, each case in a process of its own.
 
     python bench/plan.py                  # a million rows, ten thousand contributors
     python bench/plan.py --rows 100000    # fewer
 
 `labels`: a class-conditional model with 1,000 classes; `surrogateshap plan` as a user calls it. `captions`: every row
-has a caption of its own; manifest, pool, indistinguishable contributors and table of images, as planning a text-to-image
-model makes them. Manifests are Parquet without images, models are configs without weights.
+has a caption of its own; manifest, pool, indistinguishable contributors and table of images, as planning makes them for
+a text-to-image model. Manifests are Parquet without images, models are configs without weights.
 """
 
 import argparse
@@ -39,13 +39,11 @@ def build(folder: Path, rows: int, contributors: int, images: int) -> None:
     """Writes the manifests, the specs, and configs of a model and a classifier."""
     rng = np.random.default_rng(0)
     # Contributors differ in size by a factor of a hundred or so, and each has a few favourite classes.
-    share = rng.lognormal(0, 1, contributors)
-    artist = np.concatenate(
-        [np.arange(contributors), rng.choice(contributors, rows - contributors, p=share / share.sum())]
-    )
-    label = np.where(
-        rng.random(rows) < 0.7, (artist * 7 + rng.integers(0, 8, rows)) % CLASSES, rng.integers(0, CLASSES, rows)
-    )
+    size = rng.lognormal(0, 1, contributors)
+    others = rng.choice(contributors, rows - contributors, p=size / size.sum())
+    artist = np.concatenate([np.arange(contributors), others])
+    favourite = (artist * 7 + rng.integers(0, 8, rows)) % CLASSES
+    label = np.where(rng.random(rows) < 0.7, favourite, rng.integers(0, CLASSES, rows))
     table = pl.DataFrame({"artist": artist, "label": label, "region": artist % 50, "kind": label % 7}).select(
         pl.format("artist {}", pl.col("artist")).alias("artist"),
         pl.format("class {}", pl.col("label")).alias("label"),
@@ -103,8 +101,8 @@ def captions(spec: Path) -> None:
     )
 
 
-def measure(command: Sequence[str | Path]) -> tuple[float, float, str]:
-    """Seconds, peak GB and output of a process of its own."""
+def measure(command: Sequence[str | Path]) -> tuple[float, float, float, str]:
+    """Seconds, seconds of CPU, peak GB and output of a process of its own."""
     began = time.perf_counter()
     child = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
     output = child.stdout.read() if child.stdout is not None else ""
@@ -112,7 +110,8 @@ def measure(command: Sequence[str | Path]) -> tuple[float, float, str]:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"{command} ended with {child.returncode}")
-    return time.perf_counter() - began, usage.ru_maxrss / (1e9 / 1024 if sys.platform == "linux" else 1e9), output
+    peak = usage.ru_maxrss * (1024 if sys.platform == "linux" else 1) / 1e9
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, peak, output
 
 
 def main() -> None:
@@ -136,8 +135,8 @@ def main() -> None:
             "captions": [__file__, "--captions", folder / "captions.toml"],
         }
         for case, command in commands.items():
-            seconds, memory, output = measure([sys.executable, *command])
-            print(f"{case:<10}{seconds:6.1f} s{memory:8.2f} GB")
+            seconds, busy, memory, output = measure([sys.executable, *command])
+            print(f"{case:<10}{seconds:6.1f} s ({busy:.1f} s of CPU){memory:8.2f} GB")
             print("\n".join(f"    {line}" for line in output.splitlines() if "image" in line or "contributor" in line))
 
 
