@@ -36,8 +36,8 @@ class Draw:
 def cells_of(manifest: Manifest, proxy: str) -> Cells:
     """Conditions under the prompt proxy; under the image proxy, conditions within one contributor of each grouping."""
     if proxy != "image":
-        condition, of_row = np.unique(manifest.condition_of_row, return_inverse=True)
-        return Cells(condition, of_row)
+        there = np.bincount(manifest.condition_of_row, minlength=len(manifest.conditions)) > 0
+        return Cells(np.flatnonzero(there), (np.cumsum(there) - 1)[manifest.condition_of_row])
     # Sorted by the first grouping's contributor, then by the second's, …, then by condition.
     sizes = [len(grouping.contributors) for grouping in manifest.groupings[1:]] + [len(manifest.conditions)]
     codes = [grouping.of_row for grouping in manifest.groupings[1:]] + [manifest.condition_of_row]

@@ -28,13 +28,24 @@ _SHOWN = 5
 _MOST_GROUPS = 10_000_000
 
 
-def codes_of(values: pl.Series) -> tuple[list[str], np.ndarray]:
-    """Distinct values, sorted (nulls count as empty text), and the position of each row's value among them, int32."""
+def codes_of(values: pl.Series, most_sorted: int | None = None) -> tuple[list[str], np.ndarray]:
+    """Distinct values, sorted (nulls count as empty text), and the position of each row's value among them, int32.
+
+    More distinct values than `most_sorted` are in the order of their first rows.
+    """
     filled = values.fill_null("").rename("value")
-    distinct = filled.unique().sort()
-    codes = pl.DataFrame({"value": distinct, "code": np.arange(len(distinct), dtype=np.int32)})
-    joined = filled.to_frame().join(codes, on="value", how="left", maintain_order="left")
-    return distinct.to_list(), joined["code"].to_numpy()
+    _, first, code = np.unique(filled.hash().to_numpy(), return_index=True, return_inverse=True)
+    names = filled.gather(first)
+    if not (names.gather(code) == filled).all():  # two values with one hash
+        names = filled.unique(maintain_order=True)
+        table = pl.DataFrame({"value": names, "code": np.arange(len(names))})
+        code = filled.to_frame().join(table, on="value", how="left", maintain_order="left")["code"].to_numpy()
+        first = np.arange(len(names))
+    many = most_sorted is not None and len(names) > most_sorted
+    order = np.argsort(first) if many else names.arg_sort().to_numpy()
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order))
+    return names.gather(order).to_list(), place[code]
 
 
 class Grouper:

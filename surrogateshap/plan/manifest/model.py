@@ -34,7 +34,7 @@ class Manifest:
 
     path: Path
     conditions: tuple[str, ...]
-    """Distinct conditions, sorted."""
+    """Distinct conditions: sorted, or in the order of their first rows where they are more than 100,000."""
     condition_of_row: np.ndarray
     """(R,) int32."""
     groupings: tuple[Grouping, ...]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from surrogateshap.errors import Problem
     from surrogateshap.spec.load import Loaded
 
+MOST_SORTED = 100_000
+"""Distinct conditions that are put in order; sorting a million captions takes seconds."""
 _SPREAD = 20
 """Image files that are looked for before anything is planned."""
 
@@ -82,9 +84,9 @@ class _Reader:
             return None, self._problems
         if numbers is not None:
             table = table[numbers]
-        conditions, condition_of_row = codes_of(table[section.condition])
-        if conditions[0] == "":
-            empty = int((condition_of_row == 0).sum())
+        conditions, condition_of_row = codes_of(table[section.condition], MOST_SORTED)
+        if "" in conditions:
+            empty = int((condition_of_row == conditions.index("")).sum())
             message = f"{empty} rows have no `{harmless(section.condition)}`"
             self._problem(("condition",), message, "Fill them in, or leave the rows out.")
         groupers = [Grouper(self._loaded, position, self._allow) for position in range(len(section.grouping))]
