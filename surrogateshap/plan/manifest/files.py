@@ -4,6 +4,7 @@ import csv
 import difflib
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ class Part:
             case "csv":
                 frame = pl.scan_csv(self.path, infer_schema=False, glob=False)
             case "jsonl":
-                frame = pl.scan_ndjson([self.path], schema=schema, infer_schema_length=None)
+                name = re.sub(r"([*?[])", r"[\1]", str(self.path))  # or they would be patterns
+                frame = pl.scan_ndjson(name, schema=schema, infer_schema_length=None)
             case "arrow":
                 check_arrow(self.path)
                 frame = pl.read_ipc_stream(self.path, columns=None if columns is None else list(columns)).lazy()

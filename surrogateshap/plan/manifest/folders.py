@@ -55,11 +55,12 @@ def inside(root: Path, relative: str) -> Path:
     shown = f"`{harmless(relative, 80)}`"
     try:
         found = Path(os.path.realpath(root / relative))
+        there = found.is_file()
     except (OSError, ValueError):
         raise ManifestRefused(f"it names {shown}, which is no path", "Name a file beside it.") from None
     if not found.is_relative_to(os.path.realpath(root)):
         raise ManifestRefused(f"it names {shown}, which lies outside its folder", "Put the file itself there.")
-    if not found.is_file():
+    if not there:
         raise ManifestRefused(f"it names {shown}, and there is no such file", "Put the file there.")
     return found
 
