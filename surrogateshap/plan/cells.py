@@ -98,6 +98,11 @@ def draw_rows(manifest: Manifest, images: int, unconditional: int, seed: int) ->
     shown = earlier < 2
     end = int(np.searchsorted(np.cumsum(shown), images, side="right"))
     counts = np.bincount(cell[:end][shown[:end]], minlength=len(cells.condition))
+    left = images - int(counts.sum())
+    if left > 0:  # every row is drawn, and every condition shown: the commonest ones are shown again
+        mean = np.asarray(shares_of(first, cells).mean(axis=0)).ravel()[:-1]
+        once = np.flatnonzero(counts == 1)
+        counts[once[np.argsort(-mean[once], kind="stable")][:left]] += 1
     drawn = np.unique(rows[:end])
     held = np.bincount(first.of_row[drawn], minlength=len(first.contributors))
     weights = np.zeros(manifest.rows)
