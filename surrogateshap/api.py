@@ -451,14 +451,21 @@ def _moved_inputs(spec: Path, made: Any) -> list[str]:
     What is too large to be read in passing is taken for unchanged, and so is what lies outside the spec's folder.
     """
     from surrogateshap.plan.inputs import digest_path
+    from surrogateshap.plan.manifest import digest_manifest
     from surrogateshap.spec.paths import PathRefused, resolve
 
     moved = []
     for file in made["inputs"] if isinstance(made, dict) else ():
-        if file["role"] == "spec" or file["bytes"] > _READ_IN_PASSING:
+        if file["role"] in ("spec", "images") or file["bytes"] > _READ_IN_PASSING:
             continue
         try:
-            content, _ = digest_path(resolve(file["name"], spec.parent.absolute()))
+            path = resolve(file["name"], spec.parent.absolute())
+            if file["role"] == "manifest":
+                content = digest_manifest(path, made["spec"]["contributors"].get("split"))
+            elif file["role"].startswith("groups "):
+                content = digest_manifest(path, None)
+            else:
+                content, _ = digest_path(path)
         except PathRefused:
             continue
         except OSError:

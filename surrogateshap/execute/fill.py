@@ -12,23 +12,24 @@ from surrogateshap.execute.workshop import Workshop
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import reference_key, steps_per_image, unique_keys
 from surrogateshap.plan.cards import ModelCard
-from surrogateshap.plan.check import EncoderInput, Reference
+from surrogateshap.plan.check import REFERENCE_AT_MOST, EncoderInput, Reference
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.manifest import read_images
 from surrogateshap.plan.pool import Pool
 from surrogateshap.store import Store
-
-_REFERENCE_AT_MOST = 10_000
-"""Images of a reference that are encoded; of a larger one, as many evenly spaced rows."""
 
 Found = dict[str, tuple[str, int]]
 
 
 def reference_images(card: ModelCard, reference: Reference) -> np.ndarray:
     """A reference's images in the model's shape, (N, H, W, C) uint8. Raises RunError for what is no image."""
+    if reference.manifest is not None:
+        found = reference.manifest.each_image(at_most=REFERENCE_AT_MOST)
+    else:
+        found = read_images(reference.path, reference.column, at_most=REFERENCE_AT_MOST)
     images = [
         decode(data, card.height, card.width, card.channels, f"row {row} of {reference.path.name}")
-        for row, data in read_images(reference.path, reference.column, at_most=_REFERENCE_AT_MOST)
+        for row, data in found
     ]
     return np.stack(images)
 

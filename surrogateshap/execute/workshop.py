@@ -87,7 +87,9 @@ class Workshop:
         card, manifest = self._compiled.checked.card, self._compiled.checked.manifest
         rows = np.array(sorted({item.row for item in items if item.row >= 0}), np.int64)
         sources = {
-            row: decode(data, card.height, card.width, card.channels, f"row {row} of {manifest.path.name}")
+            row: decode(
+                data, card.height, card.width, card.channels, f"row {manifest.number(row)} of {manifest.path.name}"
+            )
             for row, data in (manifest.images(rows).items() if len(rows) else ())
         }
         return [

@@ -81,12 +81,17 @@ class Membership:
         owner = np.asarray(self.shares.argmax(axis=0)).ravel()
         group_of_cell = np.arange(len(sizes))
         owned = np.asarray(self.shares.sum(axis=0)).ravel() > 0
-        for contributor in np.unique(owner[(sizes == 1) & owned]):
-            single = np.flatnonzero((sizes == 1) & owned & (owner == contributor))
-            if len(single) == 1:
-                others = np.flatnonzero((sizes > 1) & owned & (owner == contributor))
-                single = np.append(single, others[np.argsort(sizes[others], kind="stable")[:1]])
-            group_of_cell[single] = single[0]
+        single = np.flatnonzero((sizes == 1) & owned)
+        contributors, first, times = np.unique(owner[single], return_index=True, return_counts=True)
+        leader = np.zeros(self.shares.shape[0], np.int64)
+        leader[contributors] = single[first]
+        group_of_cell[single] = leader[owner[single]]
+        # A contributor's only such cell goes with the smallest of its other cells.
+        others = np.flatnonzero((sizes > 1) & owned)
+        others = others[np.lexsort((others, sizes[others], owner[others]))]
+        whose, place = np.unique(owner[others], return_index=True)
+        joined = np.isin(whose, contributors[times == 1])
+        group_of_cell[others[place[joined]]] = leader[whose[joined]]
         return np.asarray(group_of_cell[self.cell_of_image])
 
     def weights(self, image_weights: Floats | None = None) -> sp.csr_array:

@@ -236,6 +236,7 @@ def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
         per_contributor_min=int(held.min()),
         per_contributor_max=int(held.max()),
         digest=digest(list(pool.keys)),
+        conditions_in_all=len(compiled.checked.manifest.conditions),
     )
 
 

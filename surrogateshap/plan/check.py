@@ -14,6 +14,7 @@ import numpy as np
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.cards import ModelCard, read_model_card
+from surrogateshap.plan.cells import shows_all
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
@@ -23,9 +24,9 @@ from surrogateshap.plan.manifest import (
     Manifest,
     count_images,
     is_image_column,
+    load_manifest,
     nearest,
     parquet_schema,
-    read_manifest,
 )
 from surrogateshap.plan.model import InputFile
 from surrogateshap.spec.load import Loaded, read_spec
@@ -38,6 +39,8 @@ IMAGES_PER_CONTRIBUTOR = 100
 IMAGES_PER_COALITION = 256
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """What a denoiser may predict for its losses to be known, by diffusers' names."""
+REFERENCE_AT_MOST = 10_000
+"""Images of a reference that are encoded; of a larger one, as many evenly spaced rows."""
 MOST_IMAGES = 5_000_000
 """Of one pool; the list of them alone takes gigabytes beyond that."""
 
@@ -66,6 +69,8 @@ class Reference:
     path: Path
     digest: str
     column: str
+    manifest: Manifest | None = None
+    """Where it is the manifest's own images."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,9 @@ class _Checker:
         )
         encoders = dict(self._encoders())
         references = dict(self._references())
-        manifest_path, _ = self._read(("contributors", "manifest"), spec.contributors.manifest, "manifest", Path)
-        manifest = None
-        if manifest_path is not None:
-            manifest, found = read_manifest(self._loaded, manifest_path)
-            self._problems += found
+        manifest, found = load_manifest(self._loaded, self._allow)
+        self._problems += found
+        self._inputs += manifest.inputs if manifest is not None else ()
         if card is not None and card.null_class is None and spec.empty.kind == "unconditional":
             message = 'the model has no class that means "no class", so it makes no unconditional images'
             remedy = 'Give the value of the empty coalition: `kind = "value"` and `value = …`.'
@@ -149,8 +152,7 @@ class _Checker:
             raise SpecError(self._problems)
         for utility in spec.utility:
             if isinstance(utility, WithReference) and utility.reference == "manifest":
-                whole = Reference(manifest.path, self._digest("manifest"), manifest.image or "")
-                references[utility.name] = whole
+                references[utility.name] = self._whole(manifest)
         return Checked(
             loaded=self._loaded,
             inputs=tuple(self._inputs),
@@ -181,6 +183,15 @@ class _Checker:
                 shown = f"`{harmless(section.anchors or '')}`"
                 self._problem(key, f"{shown}: {column}{found.message}", found.remedy)
         return None
+
+    def _whole(self, manifest: Manifest) -> Reference:
+        """The manifest's own images as a reference. Raises SpecError where their files can't be read."""
+        try:
+            content = manifest.reference_digest(REFERENCE_AT_MOST)
+        except OSError as error:
+            self._problem(("contributors", "image"), str(error), "Put the file there, or leave its row out.")
+            raise SpecError(self._problems) from None
+        return Reference(manifest.path, content, manifest.image or "", manifest)
 
     def _problem(self, key: Key, message: str, remedy: str = "") -> None:
         self._problems.append(self._loaded.problem(key, message, remedy))
@@ -303,7 +314,11 @@ class _Checker:
                 message = f"`exact` evaluates all 2^n coalitions, and grouping `{grouping.name}` has {n} contributors"
                 self._problem(("estimator", "kind"), message, f'Up to {EXACT_AT_MOST}; take `kind = "surrogate"`.')
             if position == 0 and self._spec.sampling.mode == "pool":
-                least = max(2 * n, 2 * len(manifest.conditions) if "prompt" in proxies else 0)
+                least = 2 * n
+                if budget.rules and "prompt" in proxies and least <= images and not shows_all(manifest, images):
+                    message = f"the prompt proxy's pool has {images} images for {len(manifest.conditions)} conditions"
+                    remedy = f"A pool that grows shows each condition twice: {2 * len(manifest.conditions)} are needed."
+                    self._problem(("budget", "stop_when"), message, remedy)
                 if images < least:
                     key = ("budget", "images" if budget.images is not None else "images_per_contributor")
                     what = f"{n} contributors with {len(manifest.conditions)} conditions"
@@ -327,6 +342,6 @@ class _Checker:
         if kind != "auto":
             return (kind,)
         first = manifest.groupings[0]
-        pairs = np.unique(np.stack([first.of_row, manifest.condition_of_row]), axis=1)
-        shared = len(np.unique(pairs[1])) < pairs.shape[1]
+        pairs = np.unique(first.of_row * np.int64(len(manifest.conditions)) + manifest.condition_of_row)
+        shared = len(manifest.conditions) < len(pairs)
         return ("image",) if manifest.image is not None and shared else ("prompt",)

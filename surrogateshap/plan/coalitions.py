@@ -105,8 +105,8 @@ def _estimator(spec: Spec, n: int, cost: Evaluation) -> EstimatorName:
         return "surrogate"
     if asked is not None:
         return "exact" if 2**n <= asked else "surrogate"
-    affordable = 2**n <= _SIZES[-1] or 2**n * cost.seconds <= SECONDS
-    return "exact" if n <= EXACT_BY_DEFAULT and affordable else "surrogate"
+    affordable = n <= EXACT_BY_DEFAULT and (2**n <= _SIZES[-1] or 2**n * cost.seconds <= SECONDS)
+    return "exact" if affordable else "surrogate"
 
 
 def _by_cost(n: int, cost: Evaluation) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
 from surrogateshap.plan.check import (
     IMAGES_PER_COALITION,
+    REFERENCE_AT_MOST,
     Checked,
     EncoderInput,
     Reference,
@@ -18,7 +19,7 @@ from surrogateshap.plan.check import (
 )
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.plan.flags import FlagDesign, design_flags
-from surrogateshap.plan.manifest import Grouping, Manifest
+from surrogateshap.plan.manifest import Grouping, Manifest, spread
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
 from surrogateshap.spec.model import EstimatorName, Spec
 from surrogateshap.spec.utilities import UtilitySection
@@ -85,6 +86,8 @@ def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
     """Reads, checks and resolves a spec. Raises SpecError with every problem of it and of its inputs."""
     checked = check_spec(path, allow)
     pools = _pools(checked)
+    flags = _flags(checked) if checked.loaded.spec.flags.denoising_loss else None
+    checked = _with_image_files(checked, pools, flags)
     games = tuple(_games(checked, pools))
     digests = {file.role: file.digest for file in checked.inputs if file.role != "spec"}
     return Compiled(
@@ -93,8 +96,20 @@ def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
         pools=pools,
         games=games,
         warnings=tuple(_warnings(checked, games)),
-        flags=_flags(checked) if checked.loaded.spec.flags.denoising_loss else None,
+        flags=flags,
     )
+
+
+def _with_image_files(checked: Checked, pools: tuple[Pool, ...], flags: FlagDesign | None) -> Checked:
+    """With the training images that are used as an input of their own, where the manifest holds paths alone."""
+    manifest = checked.manifest
+    if not manifest.image_files:
+        return checked
+    used = [pool.rows[pool.rows >= 0] for pool in pools] + ([flags.rows] if flags is not None else [])
+    if any(reference.manifest is not None for reference in checked.references.values()):
+        used.append(spread(manifest.rows, REFERENCE_AT_MOST))
+    rows = np.unique(np.concatenate(used))
+    return replace(checked, inputs=(*checked.inputs, manifest.image_input(rows))) if len(rows) else checked
 
 
 def _flags(checked: Checked) -> FlagDesign:
@@ -213,7 +228,9 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
 
 def indistinguishable(grouping: Grouping, manifest: Manifest) -> tuple[tuple[str, ...], ...]:
     """Sets of contributors whose rows have the same conditions in the same proportions."""
-    pairs, counts = np.unique(np.stack([grouping.of_row, manifest.condition_of_row]), axis=1, return_counts=True)
+    conditions = len(manifest.conditions)
+    codes, counts = np.unique(grouping.of_row * np.int64(conditions) + manifest.condition_of_row, return_counts=True)
+    pairs = np.divmod(codes, conditions)
     bounds = np.searchsorted(pairs[0], np.arange(len(grouping.contributors) + 1))
     alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = {}
     for contributor, name in enumerate(grouping.contributors):

@@ -7,7 +7,18 @@ from surrogateshap.plan.model import InputFile, StageKind
 from surrogateshap.text import harmless
 
 _MATTERS: dict[StageKind, tuple[str, ...]] = {
-    "generate": ("seed", "model", "proxy", "sampling", "contributors", "budget", "empty", "manifest"),
+    "generate": (
+        "seed",
+        "model",
+        "proxy",
+        "sampling",
+        "contributors",
+        "budget",
+        "empty",
+        "manifest",
+        "groups",
+        "images",
+    ),
     "encode": ("encoder", "reference"),
     "evaluate": ("utility", "estimator.kind"),
     "fit": ("estimator", "intervals", "payout"),
@@ -15,7 +26,7 @@ _MATTERS: dict[StageKind, tuple[str, ...]] = {
     "record": ("flags",),
 }
 """First words of the keys and inputs that invalidate a stage; every stage inherits those of the stages before it."""
-_FLAGS_MATTER = ("seed", "model", "contributors", "manifest", "flags")
+_FLAGS_MATTER = ("seed", "model", "contributors", "manifest", "groups", "images", "flags")
 """The same for denoising losses, which stand beside that chain."""
 
 

@@ -73,7 +73,7 @@ def _pools(plan: Plan) -> list[str]:
         lines += _wrapped(
             f"{pool.proxy} proxy: {most}{plural(pool.images, 'image')}, "
             f"{count(pool.unconditional)} of them unconditional; "
-            f"{plural(pool.conditions, 'condition')}; {plural(pool.steps_per_image, 'step')} per image; "
+            f"{_part(pool.conditions, pool.conditions_in_all)}; {plural(pool.steps_per_image, 'step')} per image; "
             f"{_span(pool.per_contributor_min, pool.per_contributor_max)} images per contributor",
             indent=4,
         )
@@ -156,6 +156,12 @@ def _closing(plan: Plan) -> str:
     if not plan.pending:
         return "Nothing to do: all stages are cached."
     return f"Apply with `surrogateshap apply {shlex.quote(harmless(plan.spec_file, 4096))}`."
+
+
+def _part(shown: int, in_all: int) -> str:
+    if shown >= in_all:
+        return plural(shown, "condition")
+    return f"{count(shown)} of {plural(in_all, 'condition')}, which stand for the others"
 
 
 def _span(low: int, high: int) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from surrogateshap.plan import keys
+from surrogateshap.plan.cells import first_rows
 from surrogateshap.plan.manifest import Manifest
-from surrogateshap.plan.pool import first_rows
 from surrogateshap.spec.model import Spec
 
 NOISE_LEVELS = 8
@@ -40,10 +40,10 @@ def design_flags(spec: Spec, manifest: Manifest, model_digest: str) -> FlagDesig
         for grouping in manifest.groupings
     }
     rows = np.unique(np.concatenate([own for contributors in chosen.values() for own in contributors]))
-    images = manifest.images(rows)
-    if len(images) < len(rows):
-        raise OSError(f"{len(rows) - len(images)} of the rows have no image")
-    sources = [hashlib.sha256(images[row]).hexdigest() for row in rows.tolist()]
+    found = manifest.sources(rows)
+    if len(found) < len(rows):
+        raise OSError(f"{len(rows) - len(found)} of the rows have no image")
+    sources = [found[row] for row in rows.tolist()]
     conditions = manifest.condition_of_row[rows]
     denoising = keys.denoising(spec, model_digest, NOISE_LEVELS)
     return FlagDesign(

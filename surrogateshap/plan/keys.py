@@ -139,6 +139,9 @@ def _section(value: Any) -> Any:
     if not hasattr(type(value), "model_fields"):
         return value
     document = semantic(value, _PATHS)
+    for rule in document.get("grouping") or ():
+        if isinstance(rule, dict):
+            rule["groups"] = rule.get("groups") is not None
     if document.get("reference") not in (None, "manifest"):
         document["reference"] = "file"
     return document

@@ -48,12 +48,15 @@ class PoolPlan(_Data):
     """All pool images, the unconditional ones included."""
     unconditional: int
     conditions: int
+    """That have an image."""
     steps_per_image: int
     per_contributor_min: int
     """Fewest images that any contributor of the first grouping rests on."""
     per_contributor_max: int
     digest: str
     """Of the table of images: what each is conditioned on, seeded with and made from."""
+    conditions_in_all: int = 0
+    """Of the manifest. Those without an image are represented by others of their contributors."""
 
 
 class GamePlan(_Data):

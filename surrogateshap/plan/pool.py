@@ -9,13 +9,14 @@ covers all cells, and a larger budget mostly appends.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
-from scipy import sparse
 
 from surrogateshap.games.coalitions import draw_coalitions
 from surrogateshap.games.membership import Membership
 from surrogateshap.plan.allocation import allocate
+from surrogateshap.plan.cells import cells_of, draw_rows, even_counts, mixed, seeded_rows, shares_of, shows_all
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.spec.model import EstimatorName
 
@@ -91,89 +92,80 @@ class _Naming:
         wanted = np.unique(rows[rows >= 0])
         if len(wanted) == 0:
             return
-        images = self._manifest.images(wanted)
-        self._sources = {row: hashlib.sha256(image).hexdigest() for row, image in images.items()}
-        missing = [row for row in wanted.tolist() if row not in images]
+        self._sources = self._manifest.sources(wanted)
+        missing = [row for row in wanted.tolist() if row not in self._sources]
         if missing:
-            raise OSError(f"{len(missing)} of the rows have no image, the first of them row {missing[0]} (from 0)")
+            first = self._manifest.number(missing[0])
+            raise OSError(f"{len(missing)} of the rows have no image, the first of them row {first} (from 0)")
 
-    def name(self, condition: int, row: int, replicate: int, salt: str = "") -> tuple[int, str]:
-        """Seed and key of one image."""
-        shown = "" if condition == UNCONDITIONAL else "=" + self._manifest.conditions[condition]
-        source = self._sources.get(row, "")
-        text = "\0".join((str(self._request.seed), shown, source, str(replicate), salt)).encode()
-        seed = int.from_bytes(hashlib.sha256(b"noise\0" + text).digest()[:8], "little") >> 1
-        generation = self._request.unconditional_generation if not shown else self._request.generation
-        return seed, hashlib.sha256(generation.encode() + b"\0" + text).hexdigest()
+    def names(
+        self, conditions: np.ndarray, rows: np.ndarray, replicates: np.ndarray, salts: Sequence[str] = ()
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Seeds (N,) uint64 and keys of images."""
+        request, known, sources = self._request, self._manifest.conditions, self._sources
+        start, noise = f"{request.seed}\0".encode(), hashlib.sha256(b"noise\0")
+        made, alone = (
+            hashlib.sha256(generation.encode() + b"\0")
+            for generation in (request.generation, request.unconditional_generation)
+        )
+        seeds, keys = [], []
+        images = zip(conditions.tolist(), rows.tolist(), replicates.tolist(), salts or repeat(""), strict=False)
+        for condition, row, replicate, salt in images:
+            shown = "" if condition == UNCONDITIONAL else "=" + known[condition]
+            text = start + f"{shown}\0{sources.get(row, '')}\0{replicate}\0{salt}".encode()
+            seed, key = noise.copy(), (made if shown else alone).copy()
+            seed.update(text)
+            key.update(text)
+            seeds.append(int.from_bytes(seed.digest()[:8], "little") >> 1)
+            keys.append(key.hexdigest())
+        return np.array(seeds, np.uint64), tuple(keys)
 
 
 def build_pool(request: PoolRequest, manifest: Manifest, rounds: Sequence[np.ndarray] = ()) -> Pool:
     """The pool of one proxy for all groupings. Raises OSError where training images can't be read or are missing.
 
     The request's images are split evenly: between contributors under the image proxy, by their mean share of rows under
-    the prompt proxy. `rounds`, if any, are `counts` in its place, none smaller than the one before: the pool that was
-    filled round by round. Its images are in the order of their rounds, so that each pool begins with the former one.
+    the prompt proxy, or by rows drawn from each where conditions are too many to show them all. `rounds`, if any, are
+    `counts` in its place, none smaller than the one before: the pool that was filled round by round. Its images are in
+    the order of their rounds, so that each pool begins with the former one.
     """
-    condition_of_cell, cell_of_row = _cells(request, manifest)
-    counts = rounds or [even_counts(request, manifest)]
-    return _lay_out(request, manifest, condition_of_cell, cell_of_row, counts)
+    weights = None
+    if not rounds and request.proxy != "image" and not shows_all(manifest, request.images):
+        draw = draw_rows(manifest, request.images, request.unconditional, request.seed)
+        rounds, weights = [draw.counts], draw.weights
+    return _lay_out(request, manifest, rounds or [request_counts(request, manifest)], weights)
 
 
-def _cells(request: PoolRequest, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
-    """The condition of each of the C cells, and the cell of each row."""
-    if request.proxy != "image":
-        condition_of_cell, cell_of_row = np.unique(manifest.condition_of_row, return_inverse=True)
-        return condition_of_cell, cell_of_row
-    codes = [grouping.of_row for grouping in manifest.groupings] + [manifest.condition_of_row]
-    cells, cell_of_row = np.unique(np.stack(codes), axis=1, return_inverse=True)
-    return cells[-1], cell_of_row
-
-
-def even_counts(request: PoolRequest, manifest: Manifest) -> np.ndarray:
+def request_counts(request: PoolRequest, manifest: Manifest) -> np.ndarray:
     """(C + 1,): images of each cell where all contributors get alike, then the unconditional ones."""
-    condition_of_cell, cell_of_row = _cells(request, manifest)
-    first = manifest.groupings[0]
-    if request.proxy == "image":
-        size = np.bincount(cell_of_row, minlength=len(condition_of_cell))
-        owner = np.zeros(len(size), np.int64)
-        owner[cell_of_row] = first.of_row
-        counts = np.zeros(len(size), np.int64)
-        per_contributor = allocate(np.ones(len(first.contributors)), request.images)
-        for contributor, images in enumerate(per_contributor.tolist()):
-            counts += allocate(np.where(owner == contributor, size, 0), images)
-    else:
-        shares = _shares(first, cell_of_row, len(condition_of_cell))
-        counts = allocate(np.asarray(shares.mean(axis=0)).ravel()[:-1], request.images, least=2)
-    return np.append(counts, request.unconditional)
+    return even_counts(manifest, request.proxy, request.images, request.unconditional, request.seed)
 
 
 def _lay_out(
-    request: PoolRequest,
-    manifest: Manifest,
-    condition_of_cell: np.ndarray,
-    cell_of_row: np.ndarray,
-    rounds: Sequence[np.ndarray],
+    request: PoolRequest, manifest: Manifest, rounds: Sequence[np.ndarray], weights: np.ndarray | None
 ) -> Pool:
     """Turns images per cell into the list of images, by round, then by replicate."""
-    empty, counts = len(condition_of_cell), rounds[-1]
+    cells = cells_of(manifest, request.proxy)
+    empty, counts = len(cells.condition), rounds[-1]
     cell = np.repeat(np.arange(empty + 1), counts)
-    turn = np.concatenate([np.arange(count) for count in counts]) if counts.sum() else np.zeros(0, np.int64)
+    turn = np.arange(len(cell)) - np.repeat(np.cumsum(counts) - counts, counts)
     order = np.lexsort((cell, turn, sum((turn >= earlier[cell] for earlier in rounds[:-1]), np.zeros(len(cell)))))
     cell, turn = cell[order], turn[order]
     rows = np.full(len(cell), -1, np.int64)
     replicate = turn.copy()
     if request.proxy == "image":
-        for index, members in _rows_by_cell(cell_of_row, empty, request.seed):
-            at = np.flatnonzero(cell == index)
-            rows[at] = members[turn[at] % len(members)]
-            replicate[at] = turn[at] // len(members)
-    conditions = np.append(condition_of_cell, UNCONDITIONAL)[cell].astype(np.int32)
+        ordered, bounds = seeded_rows(cells.of_row, empty, request.seed)
+        at = np.flatnonzero(cell < empty)
+        size = np.diff(bounds)[cell[at]]
+        rows[at] = ordered[bounds[cell[at]] + turn[at] % size]
+        replicate[at] = turn[at] // size
+    conditions = np.append(cells.condition, UNCONDITIONAL)[cell].astype(np.int32)
     naming = _Naming(request, manifest)
     naming.read_sources(rows)
-    named = [naming.name(*image) for image in zip(conditions.tolist(), rows.tolist(), replicate.tolist(), strict=True)]
+    named = naming.names(conditions, rows, replicate)
     memberships = {
         group.name: Membership(
-            group.contributors, group.rows, _shares(group, cell_of_row, empty), cell.astype(np.int64), empty
+            group.contributors, group.rows, shares_of(group, cells, weights), cell.astype(np.int64), empty
         )
         for group in manifest.groupings
     }
@@ -182,41 +174,13 @@ def _lay_out(
         grouping=None,
         conditions=conditions,
         rows=rows,
-        seeds=np.array([seed for seed, _ in named], np.uint64),
-        keys=tuple(key for _, key in named),
+        seeds=named[0],
+        keys=named[1],
         cell_of_image=cell.astype(np.int64),
         empty_cell=empty,
         memberships=memberships,
         request=request,
     )
-
-
-def _rows_by_cell(cell_of_row: np.ndarray, cells: int, seed: int) -> list[tuple[int, np.ndarray]]:
-    """Rows of each cell in a seeded order that rows added later don't disturb."""
-    rows = np.arange(len(cell_of_row), dtype=np.uint64)
-    # splitmix64: a row's place depends on its own number and the seed alone.
-    mixed = rows + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    order = np.lexsort((mixed ^ (mixed >> np.uint64(31)), cell_of_row))
-    bounds = np.searchsorted(cell_of_row[order], np.arange(cells + 1))
-    return [(cell, order[bounds[cell] : bounds[cell + 1]]) for cell in range(cells)]
-
-
-def first_rows(grouping: Grouping, at_most: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Up to `at_most` rows of each contributor, in an order that all groupings share: (≤ at_most,) int64 each."""
-    ordered = _rows_by_cell(grouping.of_row, len(grouping.contributors), seed)
-    return tuple(rows[:at_most] for _, rows in ordered)
-
-
-def _shares(grouping: Grouping, cell_of_row: np.ndarray, cells: int) -> sparse.csr_array:
-    """(n, cells + 1): share of each contributor's rows in each cell; the last cell is nobody's."""
-    size = (len(grouping.contributors), cells + 1)
-    ones = np.ones(len(cell_of_row))
-    counts = sparse.coo_array((ones, (grouping.of_row, cell_of_row.astype(np.int64))), shape=size).tocsr()
-    shares = sparse.csr_array(sparse.diags_array(1.0 / grouping.rows) @ counts)
-    shares.sort_indices()
-    return shares
 
 
 def build_fresh_pool(
@@ -247,15 +211,14 @@ def build_fresh_pool(
     used = drawn if request.proxy == "image" else np.full(len(drawn), -1)
     naming = _Naming(request, manifest)
     naming.read_sources(used)
-    numbers = np.concatenate(replicate).tolist()
-    named = [naming.name(*image) for image in zip(conditions.tolist(), used.tolist(), numbers, salts, strict=True)]
+    named = naming.names(conditions, used, np.concatenate(replicate), salts)
     return Pool(
         proxy=request.proxy,
         grouping=grouping.name,
         conditions=conditions,
         rows=used,
-        seeds=np.array([seed for seed, _ in named], np.uint64),
-        keys=tuple(key for _, key in named),
+        seeds=named[0],
+        keys=named[1],
         cell_of_image=np.concatenate(cell).astype(np.int64),
         empty_cell=1,
         masks=masks,
@@ -276,19 +239,22 @@ def build_anchor_pool(request: PoolRequest, manifest: Manifest, rows: np.ndarray
     Conditions come in the proportions of the rows. Each image has the noise that the prompt proxy's pool has for the
     same condition and replicate, so that what differs between the two is the model.
     """
-    counts = np.bincount(manifest.condition_of_row[rows], minlength=len(manifest.conditions))
-    counts = allocate(counts, request.images)
+    present = np.bincount(manifest.condition_of_row[rows], minlength=len(manifest.conditions))
+    if np.count_nonzero(present) > request.images:  # as many rows at random
+        chosen = np.asarray(rows)[np.argsort(mixed(rows, request.seed))][: request.images]
+        counts = np.bincount(manifest.condition_of_row[chosen], minlength=len(present))
+    else:
+        counts = allocate(present, request.images)
     cell = np.repeat(np.arange(len(counts)), counts)
-    replicate = np.concatenate([np.arange(count) for count in counts])
-    naming = _Naming(request, manifest)
-    named = [naming.name(*image) for image in zip(cell.tolist(), [-1] * len(cell), replicate.tolist(), strict=True)]
+    replicate = np.arange(len(cell)) - np.repeat(np.cumsum(counts) - counts, counts)
+    named = _Naming(request, manifest).names(cell, np.full(len(cell), -1), replicate)
     return Pool(
         proxy="prompt",
         grouping=None,
         conditions=cell.astype(np.int32),
         rows=np.full(len(cell), -1, np.int64),
-        seeds=np.array([seed for seed, _ in named], np.uint64),
-        keys=tuple(key for _, key in named),
+        seeds=named[0],
+        keys=named[1],
         cell_of_image=cell.astype(np.int64),
         empty_cell=len(counts),
     )

@@ -7,7 +7,7 @@ import numpy as np
 from surrogateshap.plan import keys
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.manifest import Manifest
-from surrogateshap.plan.pool import Pool, PoolRequest, build_pool, even_counts
+from surrogateshap.plan.pool import Pool, PoolRequest, build_pool, request_counts
 from surrogateshap.spec.model import StopRule
 from surrogateshap.store import Store
 
@@ -41,8 +41,8 @@ def pilot_counts(request: PoolRequest, manifest: Manifest) -> np.ndarray:
     contributors = len(manifest.groupings[0].contributors)
     images = min(request.images, max(-(-request.images // PILOT), PILOT_IMAGES * contributors))
     unconditional = min(request.unconditional, max(-(-request.unconditional // PILOT), PILOT_IMAGES))
-    small = even_counts(replace(request, images=images, unconditional=unconditional), manifest)
-    return np.asarray(np.minimum(even_counts(request, manifest), np.maximum(small, 2)))
+    small = request_counts(replace(request, images=images, unconditional=unconditional), manifest)
+    return np.asarray(np.minimum(request_counts(request, manifest), np.maximum(small, 2)))
 
 
 def courses(compiled: Compiled, store: Store | None) -> dict[str, Course]:

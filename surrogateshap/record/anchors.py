@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from surrogateshap.errors import PlanError, RunError
 from surrogateshap.plan.anchor_choice import choose_coalitions, half_size_coalitions
 from surrogateshap.plan.compile import Compiled, indistinguishable
-from surrogateshap.plan.manifest import Grouping, read_rows
+from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.spec.paths import path_from
 from surrogateshap.store.atomic import atomic_write_bytes, make_folder
 from surrogateshap.text import digest, harmless
@@ -118,7 +118,7 @@ def plan_anchors(compiled: Compiled, count: int, grouping: str | None, seed: int
     _claim(folder)
     try:
         made = tuple(
-            _write_rows(folder, position, manifest.path, content, np.flatnonzero(mask[group.of_row]), mask, group)
+            _write_rows(folder, position, manifest, content, np.flatnonzero(mask[group.of_row]), mask, group)
             for position, mask in enumerate(masks)
         )
         plan = AnchorPlan(
@@ -159,13 +159,13 @@ def _claim(folder: Path) -> None:
 
 
 def _write_rows(
-    folder: Path, position: int, manifest: Path, content: str, rows: np.ndarray, mask: np.ndarray, group: Grouping
+    folder: Path, position: int, manifest: Manifest, content: str, rows: np.ndarray, mask: np.ndarray, group: Grouping
 ) -> Anchor:
     name = f"{position + 1:03d}-{digest({'manifest': content, 'rows': rows.tolist()})[:8]}"
     place = anchor_folder(folder, name)
     make_folder(place)
     buffer = io.BytesIO()
-    read_rows(manifest, rows).write_parquet(buffer, compression="zstd")
+    manifest.read_rows(rows).write_parquet(buffer, compression="zstd")
     write_if_changed(place / ROWS, buffer.getvalue())
     members = tuple(group.contributors[i] for i in np.flatnonzero(mask))
     return Anchor(id=name, members=members, rows=len(rows), digest=digest(buffer.getvalue()))

@@ -30,6 +30,7 @@ ANOTHER: dict[str, Any] = {
     "sampling.guidance_scale": 1.0,
     "contributors.condition": "again",
     "contributors.image": "picture",
+    "contributors.where": {"region": ["north", "south"]},
     "contributors.grouping": [{"name": "owner", "by": ["owner"]}],
     "encoder": [{"name": "look", "source": "eye"}],
     "utility": [{"name": "right", "kind": "score"}],
@@ -56,6 +57,7 @@ ANOTHER: dict[str, Any] = {
 """Another value of every key that may change results."""
 ELSEWHERE = {
     "sampling.mode": {"sampling.mode": "fresh", "budget": {"coalitions": 8}},
+    "contributors.split": {"contributors": SPEC["contributors"] | {"manifest": "splits", "split": "train"}},
     "budget.images": {"budget": {"images": 41}},
     "budget.images_per_coalition": {"sampling.mode": "fresh", "budget": {"images_per_coalition": 9}},
     "empty.kind": {"empty": {"kind": "value", "value": 0.0}},
@@ -78,6 +80,9 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def project(tiny: Project) -> Project:
     """With the manifest's columns under two names each."""
     tiny.manifest(rows().with_columns(again=pl.col("label"), picture=pl.col("image")))
+    for split in ("train", "test"):
+        (tiny.folder / "splits" / split).mkdir(parents=True)
+        rows().write_parquet(tiny.folder / "splits" / split / "0000.parquet")
     return tiny
 
 
@@ -347,8 +352,9 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("model.source", {"model.source": "eye"}, "has no model_index.json", ""),
     ("model.source", {"model.null_class": 9}, "`null_class` can be 4 at most", ""),
     ("encoder[0].source", {"encoder": [{"name": "eye", "source": "model"}]}, "has no config.json", ""),
-    ("contributors.manifest", {"contributors.manifest": "model"}, "it is a folder, not a file", "Parquet"),
-    ("contributors.manifest", {"contributors.manifest": "spec.toml"}, "it is not a Parquet file", "Parquet"),
+    ("contributors.manifest", {"contributors.manifest": "eye"}, "the folder holds no dataset", "save_to_disk"),
+    ("contributors.manifest", {"contributors.manifest": "eye/config.json"}, "it is not JSON Lines", ""),
+    ("contributors.split", {"contributors.split": "train"}, "a single file, which has no split `train`", "where"),
     ("contributors.condition", {"contributors.condition": "labels"}, "no column `labels`", "`label`"),
     (
         "contributors.condition",

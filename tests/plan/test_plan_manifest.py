@@ -148,11 +148,14 @@ def test_images_as_hugging_face_datasets_writes_them(reader: Reader) -> None:
     assert manifest.images(np.array([3, 1])) == {1: b"1", 3: b"3"}
 
 
-def test_images_that_are_paths_alone_are_no_images(reader: Reader) -> None:
+def test_paths_need_files(reader: Reader) -> None:
     structs = pl.Series(
         [{"bytes": None, "path": "x.png"}] * 5, dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String})
     )
-    assert "5 rows have no image" in reader.bad(pl.DataFrame(FRAME).with_columns(structs.alias("image"))).message
+    assert (
+        "the image x.png of row 0 is not there"
+        in reader.bad(pl.DataFrame(FRAME).with_columns(structs.alias("image"))).message
+    )
 
 
 def test_rows_without_an_image(reader: Reader) -> None:
@@ -170,7 +173,7 @@ def test_the_nearest_column_is_offered(reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"image": ["a.png"] * 5}, "contributors.image"),
+        ({"image": [7] * 5}, "contributors.image"),
         ({"label": [["one"]] * 5}, "contributors.condition"),
         ({"artist": [b"b"] * 5}, "contributors.grouping[0].by"),
     ],
@@ -185,15 +188,29 @@ def test_no_rows(reader: Reader) -> None:
     assert "has no rows" in reader.bad(pl.DataFrame(FRAME).clear()).message
 
 
-@pytest.mark.parametrize("data", [b"", b"artist,label\na,one\n", b"PAR1" + bytes(50) + b"PAR1"])
-def test_not_parquet(reader: Reader, data: bytes) -> None:
-    assert "it is not a Parquet file" in reader.bad(data).message
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"PAR1" + bytes(50) + b"PAR1", "it is not a Parquet file"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "it is not a Parquet file, and no text either"),
+        (b"[{}]", "it holds a JSON array"),
+        (b"ARROW1\0\0", "only Arrow streams"),
+        (b"\xff\xff\xff\xff\x10\x00\x00\x00", "it is not a whole Arrow stream"),
+        (b"a,b,a\n1,2,3\n", "appear more than once: `a`"),
+    ],
+)
+def test_not_a_manifest(reader: Reader, data: bytes, message: str) -> None:
+    problem = reader.bad(data)
+    assert problem.key == "contributors.manifest"
+    assert message in problem.message
 
 
 def test_a_file_that_was_cut_short(reader: Reader) -> None:
     reader.good(FRAME)
     whole = (reader.project.folder / "data.parquet").read_bytes()
-    for length in range(0, len(whole), 97):
+    for length in range(4, len(whole), 97):
         assert "it is not a Parquet file" in reader.bad(whole[:length]).message
 
 
