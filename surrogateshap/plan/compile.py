@@ -81,9 +81,9 @@ class Compiled:
         return replace(self, pools=tuple(by_id.get(pool.id, pool) for pool in self.pools), games=games)
 
 
-def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
+def compile_spec(path: Path, allow: Sequence[Path] = (), allow_plugins: Sequence[str] = ()) -> Compiled:
     """Reads, checks and resolves a spec. Raises SpecError with every problem of it and of its inputs."""
-    checked = check_spec(path, allow)
+    checked = check_spec(path, allow, allow_plugins)
     pools = _pools(checked)
     games = tuple(_games(checked, pools))
     digests = {file.role: file.digest for file in checked.inputs if file.role != "spec"}
