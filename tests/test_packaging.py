@@ -12,6 +12,13 @@ ROOT = Path(__file__).parents[1]
 NEEDED = (
     "surrogateshap/py.typed",
     "surrogateshap/_specs/digits.toml",
+    "surrogateshap/_specs/spurious-digits.toml",
+    "surrogateshap/_examples/plugin/pyproject.toml",
+    "surrogateshap/_examples/plugin/surrogateshap_sharpness.py",
+    "surrogateshap/_examples/spurious/LICENSE-DATA.md",
+    "surrogateshap/_examples/spurious/contributors.parquet",
+    "surrogateshap/_examples/spurious/classifier/model.safetensors",
+    "surrogateshap/_examples/spurious/model/unet/diffusion_pytorch_model.safetensors",
     "surrogateshap/_examples/digits/LICENSE-DATA.md",
     "surrogateshap/_examples/digits/contributors.parquet",
     "surrogateshap/_examples/digits/reference.parquet",
