@@ -11,7 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     "surrogateshap/py.typed",
+    "surrogateshap/_specs/artbench-aesthetics.toml",
+    "surrogateshap/_specs/cifar20-fid.toml",
+    "surrogateshap/_specs/dermoscopy-spurious.toml",
     "surrogateshap/_specs/digits.toml",
+    "surrogateshap/_specs/fashion-diversity.toml",
     "surrogateshap/_specs/spurious-digits.toml",
     "surrogateshap/_examples/plugin/pyproject.toml",
     "surrogateshap/_examples/plugin/surrogateshap_sharpness.py",
