@@ -186,6 +186,8 @@ def test_another_version_is_another_plan_and_another_value(site: Path, tiny: Pro
     assert second.plan_id != first.plan_id
     states = {stage.kind: stage.state for stage in second.stages}
     assert (states["generate"], states["encode"], states["evaluate"]) == ("cached", "cached", "new")
+    (because,) = (stage.because for stage in second.stages if stage.kind == "evaluate")
+    assert because == "plugin ones: its content changed"
 
 
 def test_recorded_files_count_and_their_installer_does_not(site: Path) -> None:

@@ -8,7 +8,7 @@ from surrogateshap.text import harmless
 
 _MATTERS: dict[StageKind, tuple[str, ...]] = {
     "generate": ("seed", "model", "proxy", "sampling", "contributors", "budget", "empty", "manifest"),
-    "encode": ("encoder", "reference"),
+    "encode": ("encoder", "reference", "plugin"),
     "evaluate": ("utility", "estimator.kind"),
     "fit": ("estimator", "intervals", "payout"),
     "fidelity": ("fidelity", "anchors"),

@@ -44,7 +44,7 @@ def test_every_setting_says_whose_it_is(name: str) -> None:
     for line in text.split("\n"):
         section = line if line.startswith("[") else section
         key, _, value = line.partition(" = ")
-        if section in ("[sampling]", "[budget]") and key and value:
+        if section in ("[sampling]", "[budget]", "[intervals]") and key and value:
             assert "theirs" in value or "ours" in value, line
 
 
@@ -119,7 +119,7 @@ def planned(name: str, folder: Path) -> Plan:
 @pytest.mark.parametrize(
     ("name", "contributors", "images", "games"),
     [
-        ("cifar20-fid", 20, 10_240, 2),
+        ("cifar20-fid", 20, 10_240, 3),
         ("artbench-aesthetics", 258, 12_900, 2),
         ("fashion-diversity", 100, 5_000, 4),
         ("dermoscopy-spurious", 6, 1_200, 6),
