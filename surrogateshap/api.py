@@ -42,21 +42,26 @@ def store_folder(spec: Path, store: Path | None) -> Path:
     return store if store is not None else spec.parent / STORE
 
 
-def validate(spec: Path, *, allow_paths: Sequence[Path] = ()) -> "Spec":
-    """Checks a spec and every input that it names. Raises SpecError with all problems."""
+def validate(spec: Path, *, allow_paths: Sequence[Path] = (), allow_plugins: Sequence[str] = ()) -> "Spec":
+    """Checks a spec and every input that it names. Raises SpecError with all problems.
+
+    Here and below, specs may name files in the folders `allow_paths`, and plugins by the names `allow_plugins`.
+    """
     from surrogateshap.plan.check import check_spec
 
-    return check_spec(spec, allow_paths).loaded.spec
+    return check_spec(spec, allow_paths, allow_plugins).loaded.spec
 
 
-def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = ()) -> "Plan":
+def plan(
+    target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = (), allow_plugins: Sequence[str] = ()
+) -> "Plan":
     """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan."""
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
     from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths)
+    compiled = compile_spec(spec, allow_paths, allow_plugins)
     opened = Store.existing(store_folder(spec, store))
     try:
         made = build_plan(compiled, opened)
@@ -92,6 +97,7 @@ def apply(
     *,
     store: Path | None = None,
     allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
     emit: "Emit" = ignore,
     stop: threading.Event | None = None,
 ) -> "Results":
@@ -106,7 +112,7 @@ def apply(
     from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths)
+    compiled = compile_spec(spec, allow_paths, allow_plugins)
     if saved is not None:
         _refuse_stale(saved, build_plan(compiled, None), target)
     with Store.open(store_folder(spec, store)) as opened:
@@ -126,6 +132,7 @@ def evaluate(
     *,
     store: Path | None = None,
     allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
     grouping: str | None = None,
     utility: str | None = None,
     kind: "AnchorKind" = "retrained",
@@ -146,7 +153,7 @@ def evaluate(
     with opened:
         results = _results_of(opened, row)
         spec = _spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else _spec_of_run(opened, row)
-        compiled = compile_spec(spec, allow_paths)
+        compiled = compile_spec(spec, allow_paths, allow_plugins)
         if compiled.run != row.run:
             _refuse_moved(opened.get_json(row.plan), compiled, row.run)
         groups = {group.name: group for group in compiled.checked.manifest.groupings}
@@ -222,6 +229,7 @@ def plan_anchors(
     seed: int | None = None,
     store: Path | None = None,
     allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
 ) -> "AnchorPlan":
     """Chooses `count` coalitions most worth retraining, and writes for each the rows to train on, all into `out`.
 
@@ -233,13 +241,13 @@ def plan_anchors(
 
     path = Path(target)
     if path.is_file():
-        return write(compile_spec(_spec_of(path, allow_paths)[0], allow_paths), count, grouping, seed, out)
+        compiled = compile_spec(_spec_of(path, allow_paths)[0], allow_paths, allow_plugins)
+        return write(compiled, count, grouping, seed, out)
     opened, row = _find_run(target, store, unfinished=True)
     with opened:
         beside = opened.root.parent / Path(row.spec_file).name
-    compiled = compile_spec(
-        next((file for file in (Path(row.spec_file), beside) if file.is_file()), beside), allow_paths
-    )
+    named = next((file for file in (Path(row.spec_file), beside) if file.is_file()), beside)
+    compiled = compile_spec(named, allow_paths, allow_plugins)
     if compiled.run != row.run:
         message = f"{harmless(compiled.checked.loaded.file)} is no longer what run {row.run} was made from"
         raise PlanError(message, f"It would be run {compiled.run}: name the spec itself.")
@@ -255,6 +263,7 @@ def train_anchors(
     images: int = 400,
     keep_going: bool = False,
     allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
     say: Callable[[str], None] = _silent,
     stop: threading.Event | None = None,
 ) -> Path:
@@ -271,7 +280,8 @@ def train_anchors(
     from surrogateshap.record.anchors import PLAN, read_plan
 
     made = read_plan(folder)
-    compiled = compile_spec(spec or _named_spec(made.spec_file, folder, folder / PLAN, allow_paths), allow_paths)
+    named = spec or _named_spec(made.spec_file, folder, folder / PLAN, allow_paths)
+    compiled = compile_spec(named, allow_paths, allow_plugins)
     options = AnchorOptions(allow_commands, timeout, images, keep_going)
     return train(compiled, folder, made, options, say, stop or threading.Event())
 
@@ -448,15 +458,18 @@ def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> "tuple[Sto
 def _moved_inputs(spec: Path, made: Any) -> list[str]:
     """Roles of the inputs whose content is no longer that of a stored plan.
 
-    What is too large to be read in passing is taken for unchanged, and so is what lies outside the spec's folder.
+    What is too large to be read in passing is taken for unchanged, and so are plugins and what lies outside the
+    spec's folder.
     """
     from surrogateshap.plan.inputs import digest_path
     from surrogateshap.plan.manifest import digest_manifest
+    from surrogateshap.plugins import ROLE
     from surrogateshap.spec.paths import PathRefused, resolve
 
     moved = []
     for file in made["inputs"] if isinstance(made, dict) else ():
-        if file["role"] in ("spec", "images") or file["bytes"] > _READ_IN_PASSING:
+        apart = file["role"] in ("spec", "images") or file["role"].startswith(ROLE)
+        if apart or file["bytes"] > _READ_IN_PASSING:
             continue
         try:
             path = resolve(file["name"], spec.parent.absolute())

@@ -11,7 +11,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     "surrogateshap/py.typed",
+    "surrogateshap/_specs/artbench-aesthetics.toml",
+    "surrogateshap/_specs/cifar20-fid.toml",
+    "surrogateshap/_specs/dermoscopy-spurious.toml",
     "surrogateshap/_specs/digits.toml",
+    "surrogateshap/_specs/fashion-diversity.toml",
+    "surrogateshap/_specs/spurious-digits.toml",
+    "surrogateshap/_examples/plugin/pyproject.toml",
+    "surrogateshap/_examples/plugin/surrogateshap_sharpness.py",
+    "surrogateshap/_examples/spurious/LICENSE-DATA.md",
+    "surrogateshap/_examples/spurious/contributors.parquet",
+    "surrogateshap/_examples/spurious/classifier/model.safetensors",
+    "surrogateshap/_examples/spurious/model/unet/diffusion_pytorch_model.safetensors",
     "surrogateshap/_examples/digits/LICENSE-DATA.md",
     "surrogateshap/_examples/digits/contributors.parquet",
     "surrogateshap/_examples/digits/reference.parquet",

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 NULL_CLASS = CLASSES  # the class embedding that stands for "no condition" (classifier-free guidance)
 BATCH = 128
+DIGITS = tuple(map(str, range(CLASSES)))
 CLASSIFIER_SIZE = 32  # pixels; the classifier's stem divides the side by four
 GUIDANCE = 2.0
 DDIM_STEPS = 20
@@ -133,9 +134,11 @@ def classifier_input(images: Images) -> torch.Tensor:
     return functional.interpolate(to_tensor(images), size=CLASSIFIER_SIZE, mode="bilinear")
 
 
-def train_classifier(images: Images, labels: Labels, *, steps: int, seed: int) -> ResNetForImageClassification:
+def train_classifier(
+    images: Images, labels: Labels, *, steps: int, seed: int, names: Sequence[str] = DIGITS
+) -> ResNetForImageClassification:
     """
-    Train a small residual network on (n, 8, 8) grey values and their n digits; returns it in evaluation mode.
+    Train a small residual network on (n, 8, 8) grey values and their n classes; returns it in evaluation mode.
 
     Smoothed labels and shifts by up to a pixel keep its confidence from saturating.
     """
@@ -145,8 +148,8 @@ def train_classifier(images: Images, labels: Labels, *, steps: int, seed: int) -
         hidden_sizes=[16, 32],
         depths=[1, 1],
         layer_type="basic",
-        id2label={k: str(k) for k in range(CLASSES)},
-        label2id={str(k): k for k in range(CLASSES)},
+        id2label=dict(enumerate(names)),
+        label2id={name: k for k, name in enumerate(names)},
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -171,6 +174,6 @@ def train_classifier(images: Images, labels: Labels, *, steps: int, seed: int) -
 
 @torch.no_grad()
 def class_probabilities(classifier: ResNetForImageClassification, images: Images) -> NDArray[np.float32]:
-    """(n, 10) probabilities of the digits for (n, 8, 8) grey values."""
+    """(n, k) probabilities of the classes for (n, 8, 8) grey values."""
     probabilities: NDArray[np.float32] = classifier(classifier_input(images)).logits.softmax(-1).numpy()
     return probabilities

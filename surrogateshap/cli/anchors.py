@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from surrogateshap.cli.apply import stopping
-from surrogateshap.cli.options import allow_option, store_option
+from surrogateshap.cli.options import allow_option, allowing, plugin_option, store_option
 from surrogateshap.errors import InterruptedRun
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, plural
@@ -31,6 +31,7 @@ def command() -> None:
 @click.option("-o", "--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Where to write.")
 @store_option
 @allow_option
+@plugin_option
 def plan(
     target: str,
     count: int,
@@ -39,6 +40,7 @@ def plan(
     out: Path,
     store: Path | None,
     allow_paths: tuple[Path, ...],
+    allow_plugins: tuple[str, ...],
 ) -> None:
     """Choose the coalitions most worth retraining, and write the rows of each.
 
@@ -47,13 +49,21 @@ def plan(
     """
     from surrogateshap import api
 
-    made = api.plan_anchors(target, count, out, grouping=grouping, seed=seed, store=store, allow_paths=allow_paths)
+    made = api.plan_anchors(
+        target,
+        count,
+        out,
+        grouping=grouping,
+        seed=seed,
+        store=store,
+        allow_paths=allow_paths,
+        allow_plugins=allow_plugins,
+    )
     for anchor in made.anchors:
         click.echo(f"{anchor.id}  {plural(anchor.rows, 'row')}  {listed(anchor.members, _SHOWN)}")
     named = Path(target).is_file() and not Path(target).resolve().is_relative_to(Path.cwd())
     words = ["surrogateshap", "anchors", "train", str(out), *(["--spec", target] if named else [])]
-    for folder in allow_paths:
-        words += ["--allow-path", str(folder)]
+    words += allowing(allow_paths, allow_plugins)
     again = shlex.join(harmless(word, 4096) for word in words)
     click.echo(
         f"Written to {harmless(str(out), 1000)}. Train and evaluate them with: {again} --allow-commands", err=True
@@ -71,6 +81,7 @@ def plan(
 @click.option("--images", type=click.IntRange(min=2), default=400, show_default=True, help="To evaluate each model on.")
 @click.option("--keep-going", is_flag=True, help="After a failure go on with the other coalitions.")
 @allow_option
+@plugin_option
 def train(
     folder: Path,
     allow_commands: bool,
@@ -79,6 +90,7 @@ def train(
     images: int,
     keep_going: bool,
     allow_paths: tuple[Path, ...],
+    allow_plugins: tuple[str, ...],
 ) -> int:
     """Train the coalitions in DIR and evaluate their models as the run does.
 
@@ -103,6 +115,7 @@ def train(
                 images=images,
                 keep_going=keep_going,
                 allow_paths=allow_paths,
+                allow_plugins=allow_plugins,
                 say=say,
                 stop=stop,
             )

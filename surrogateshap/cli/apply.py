@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from surrogateshap.cli.options import allow_option, command_line, store_option, target_argument
+from surrogateshap.cli.options import allow_option, command_line, plugin_option, store_option, target_argument
 from surrogateshap.cli.output import deliver
 from surrogateshap.errors import InterruptedRun
 
@@ -32,7 +32,15 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
 )
 @store_option
 @allow_option
-def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow_paths: tuple[Path, ...]) -> int:
+@plugin_option
+def command(
+    target: Path,
+    yes: bool,
+    kind: str | None,
+    store: Path | None,
+    allow_paths: tuple[Path, ...],
+    allow_plugins: tuple[str, ...],
+) -> int:
     """Run a spec or a saved plan, or go on with what was interrupted.
 
     Where somebody can answer, the plan is shown and asked about first. Progress is told on stderr; the ranking is
@@ -44,7 +52,7 @@ def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow
     from surrogateshap.report import overview, table
 
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        plan = api.plan(target, store=store, allow_paths=allow_paths)
+        plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
         if plan.pending:
             click.echo(api.explain(plan), err=True)
             if not click.confirm("Apply this plan?", err=True):
@@ -53,9 +61,16 @@ def command(target: Path, yes: bool, kind: str | None, store: Path | None, allow
     display = make_display(kind or _default_kind())
     try:
         with display, stopping(display.say) as stop:
-            results = api.apply(target, store=store, allow_paths=allow_paths, emit=display.emit, stop=stop)
+            results = api.apply(
+                target,
+                store=store,
+                allow_paths=allow_paths,
+                allow_plugins=allow_plugins,
+                emit=display.emit,
+                stop=stop,
+            )
     except (InterruptedRun, KeyboardInterrupt):
-        again = command_line("apply", target, store, allow_paths)
+        again = command_line("apply", target, store, allow_paths, allow_plugins)
         click.echo(f"Interrupted: what was finished is kept. Go on with: {again}", err=True)
         return InterruptedRun.exit_code
     if display.failure is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from surrogateshap.cli.options import allow_option, store_option
+from surrogateshap.cli.options import allow_option, plugin_option, store_option
 from surrogateshap.cli.output import deliver
 
 
@@ -32,6 +32,7 @@ from surrogateshap.cli.output import deliver
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @store_option
 @allow_option
+@plugin_option
 def command(target: str, top: int | None, as_json: bool, out: Path | None, **options: Any) -> None:
     """How far a finished run agrees with retrained coalitions.
 

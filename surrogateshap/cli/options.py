@@ -22,13 +22,35 @@ allow_option = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Let specs name files in this folder too, not in their own alone. May be repeated.",
 )
+plugin_option = click.option(
+    "--allow-plugin",
+    "allow_plugins",
+    metavar="NAME",
+    multiple=True,
+    help="Let specs run this plugin: code of an installed package. May be repeated.",
+)
 target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
 
 
-def command_line(command: str, target: str | Path, store: Path | None, allow_paths: Sequence[Path] = ()) -> str:
+def command_line(
+    command: str,
+    target: str | Path,
+    store: Path | None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> str:
     """A command to go on with, ready to be pasted into a shell."""
     words = ["surrogateshap", command, str(target)]
     words += ["--store", str(store)] if store is not None else []
+    words += allowing(allow_paths, allow_plugins)
+    return shlex.join(harmless(word, 4096) for word in words)
+
+
+def allowing(allow_paths: Sequence[Path], allow_plugins: Sequence[str]) -> list[str]:
+    """Words of a command that allow the same again."""
+    words = []
     for folder in allow_paths:
         words += ["--allow-path", str(folder)]
-    return shlex.join(harmless(word, 4096) for word in words)
+    for name in allow_plugins:
+        words += ["--allow-plugin", name]
+    return words

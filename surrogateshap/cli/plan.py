@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from surrogateshap.cli.options import allow_option, command_line, store_option, target_argument
+from surrogateshap.cli.options import allow_option, command_line, plugin_option, store_option, target_argument
 
 
 @click.command("plan")
@@ -14,6 +14,7 @@ from surrogateshap.cli.options import allow_option, command_line, store_option, 
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where work is pending, with 0 where none is.")
 @store_option
 @allow_option
+@plugin_option
 def command(
     target: Path,
     out: Path | None,
@@ -21,6 +22,7 @@ def command(
     detailed_exitcode: bool,
     store: Path | None,
     allow_paths: tuple[Path, ...],
+    allow_plugins: tuple[str, ...],
 ) -> int:
     """Show what would run, why, and at which cost.
 
@@ -29,9 +31,10 @@ def command(
     from surrogateshap import api
     from surrogateshap.report import json_text
 
-    plan = api.plan(target, store=store, allow_paths=allow_paths)
+    plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
     click.echo(json_text(plan) if as_json else api.explain(plan).rstrip("\n"))
     if out is not None:
         api.save_plan(plan, out)
-        click.echo(f"Saved. Apply it with: {command_line('apply', out, store, allow_paths)}", err=True)
+        again = command_line("apply", out, store, allow_paths, allow_plugins)
+        click.echo(f"Saved. Apply it with: {again}", err=True)
     return 2 if detailed_exitcode and plan.pending else 0

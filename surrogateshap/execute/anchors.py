@@ -20,7 +20,7 @@ from surrogateshap.execute.trainer import command_for, run_trainer, shown
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.games import Encoded, make_utility
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import reference_key
+from surrogateshap.plan.build import plugin_digest, reference_key
 from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.inputs import digest_file, digest_path
@@ -272,7 +272,7 @@ class _Anchors:
                 encoder=game.encoder.digest,
                 utility=game.utility,
                 reference=reference_key(self._compiled, game),
-                rest=None,
+                rest=plugin_digest(self._compiled, game),
             )
             for name, game in self._games.items()
         }

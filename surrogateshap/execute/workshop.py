@@ -63,7 +63,14 @@ class Workshop:
 
     def prepare(self, encoder: EncoderInput) -> None:
         """Loads an encoder, once."""
-        if encoder.name not in self._encoders:
+        if encoder.name in self._encoders:
+            return
+        section = self._compiled.spec.encoder[encoder.position]
+        if section.kind == "plugin":
+            from surrogateshap.execute.encoders.plugin import PluginEncoder
+
+            self._encoders[encoder.name] = PluginEncoder(section, self.device)
+        else:
             from surrogateshap.execute.encoders.classifier import Classifier
 
             self._encoders[encoder.name] = Classifier(encoder.path, self.device)

@@ -15,6 +15,8 @@ from surrogateshap.plan.flags import NOISE_LEVELS
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, Plan, PoolPlan, Stage, StageKind, StageState
 from surrogateshap.plan.pool import UNCONDITIONAL, Pool
 from surrogateshap.plan.rounds import courses, words
+from surrogateshap.plugins import ROLE
+from surrogateshap.spec.utilities import PluginUtility
 from surrogateshap.store import Store
 from surrogateshap.text import digest
 
@@ -68,6 +70,7 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
             "shares": _shares(game),
         }
     )
+    plugin = plugin_digest(compiled, game)
     return keys.game(
         pixels=pixels,
         membership=membership,
@@ -79,8 +82,15 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
             "empty": game.empty_value,
             "seed": compiled.spec.seed,
             "estimator": game.estimator,
-        },
+        }
+        | ({} if plugin is None else {"plugin": plugin}),
     )
+
+
+def plugin_digest(compiled: Compiled, game: GameDesign) -> str | None:
+    """Of the package that a game's utility comes from; None where it is none of another package."""
+    utility = game.utility
+    return compiled.checked.digest(ROLE + utility.plugin) if isinstance(utility, PluginUtility) else None
 
 
 def fidelity_key(compiled: Compiled, game: GameDesign, fit_key: str) -> str | None:

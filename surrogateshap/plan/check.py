@@ -18,7 +18,7 @@ from surrogateshap.plan.cells import shows_all
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
-from surrogateshap.plan.inputs import input_file
+from surrogateshap.plan.inputs import input_file, plugin_inputs
 from surrogateshap.plan.manifest import (
     Grouping,
     Manifest,
@@ -29,10 +29,11 @@ from surrogateshap.plan.manifest import (
     parquet_schema,
 )
 from surrogateshap.plan.model import InputFile
+from surrogateshap.plugins import Plugin, PluginKind, PluginRefused, find_plugin
 from surrogateshap.spec.load import Loaded, read_spec
 from surrogateshap.spec.paths import PathRefused, resolve
-from surrogateshap.spec.utilities import RateUtility, ScoreUtility, UtilitySection, WithReference
-from surrogateshap.text import harmless
+from surrogateshap.spec.utilities import PluginUtility, RateUtility, ScoreUtility, UtilitySection, WithReference
+from surrogateshap.text import digest, harmless
 
 EXACT_AT_MOST = 16
 IMAGES_PER_CONTRIBUTOR = 100
@@ -106,20 +107,24 @@ class Checked:
         return self.encoders[utility.encoder or self.loaded.spec.encoder[0].name]
 
 
-def check_spec(path: Path, allow: Sequence[Path] = ()) -> Checked:
+def check_spec(path: Path, allow: Sequence[Path] = (), allow_plugins: Sequence[str] = ()) -> Checked:
     """Reads a spec and its inputs. Raises SpecError with every problem of all of them."""
     loaded, problems = read_spec(path)
     if loaded is None:
         raise SpecError(problems)
-    return _Checker(loaded, allow, problems).check()
+    return _Checker(loaded, allow, allow_plugins, problems).check()
 
 
 class _Checker:
-    def __init__(self, loaded: Loaded, allow: Sequence[Path], problems: list[Problem]) -> None:
+    def __init__(
+        self, loaded: Loaded, allow: Sequence[Path], allow_plugins: Sequence[str], problems: list[Problem]
+    ) -> None:
         self._loaded = loaded
         self._spec = loaded.spec
         self._allow = allow
+        self._allow_plugins = allow_plugins
         self._problems = list(problems)
+        self._found_plugins: dict[tuple[PluginKind, str], Plugin] = {}
         self._inputs = [InputFile(role="spec", name=loaded.file, digest=loaded.digest, bytes=len(loaded.text.encode()))]
 
     def check(self) -> Checked:
@@ -127,6 +132,7 @@ class _Checker:
         model_path, card = self._read(
             ("model", "source"), spec.model.source, "model", lambda path: read_model_card(path, spec.model.null_class)
         )
+        self._plugins()
         encoders = dict(self._encoders())
         references = dict(self._references())
         manifest, found = load_manifest(self._loaded, self._allow)
@@ -223,12 +229,37 @@ class _Checker:
 
     def _encoders(self) -> Iterator[tuple[str, EncoderInput]]:
         for position, section in enumerate(self._spec.encoder):
+            if section.kind == "plugin":
+                found = self._found_plugins.get(("encoder", section.plugin or ""))
+                if found is not None:
+                    content = digest({"plugin": found.digest, "options": section.options})
+                    yield section.name, EncoderInput(section.name, position, Path(), content, (), None)
+                continue
             role = f"encoder {section.name}"
             key = ("encoder", position, "source")
             path, labels = self._read(key, section.source or "", role, read_classifier_labels)
             if path is not None and labels is not None:
                 features = read_feature_size(path)
                 yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels, features)
+
+    def _plugins(self) -> None:
+        """Looks up the plugins that the spec names; their packages are inputs of the plan."""
+        named: list[tuple[Key, PluginKind, str]] = [
+            (("utility", at, "plugin"), "utility", utility.plugin)
+            for at, utility in enumerate(self._spec.utility)
+            if isinstance(utility, PluginUtility)
+        ]
+        for at, encoder in enumerate(self._spec.encoder):
+            if encoder.kind == "plugin" and encoder.plugin is None:
+                self._problem(("encoder", at), 'an encoder of kind "plugin" needs its name', 'Add plugin = "…".')
+            elif encoder.kind == "plugin":
+                named.append((("encoder", at, "plugin"), "encoder", encoder.plugin or ""))
+        for key, kind, name in named:
+            try:
+                self._found_plugins[kind, name] = find_plugin(kind, name, self._allow_plugins)
+            except PluginRefused as refused:
+                self._problem(key, refused.message, refused.remedy)
+        self._inputs += plugin_inputs(self._found_plugins.values())
 
     def _references(self) -> Iterator[tuple[str, Reference]]:
         """References that are files of their own."""

@@ -82,9 +82,9 @@ class Compiled:
         return replace(self, pools=tuple(by_id.get(pool.id, pool) for pool in self.pools), games=games)
 
 
-def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
+def compile_spec(path: Path, allow: Sequence[Path] = (), allow_plugins: Sequence[str] = ()) -> Compiled:
     """Reads, checks and resolves a spec. Raises SpecError with every problem of it and of its inputs."""
-    checked = check_spec(path, allow)
+    checked = check_spec(path, allow, allow_plugins)
     pools = _pools(checked)
     flags = _flags(checked) if checked.loaded.spec.flags.denoising_loss else None
     checked = _with_image_files(checked, pools, flags)

@@ -19,7 +19,7 @@ _MATTERS: dict[StageKind, tuple[str, ...]] = {
         "groups",
         "images",
     ),
-    "encode": ("encoder", "reference"),
+    "encode": ("encoder", "reference", "plugin"),
     "evaluate": ("utility", "estimator.kind"),
     "fit": ("estimator", "intervals", "payout"),
     "fidelity": ("fidelity", "anchors"),

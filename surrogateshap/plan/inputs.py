@@ -1,9 +1,11 @@
 """Digests of what a plan depends on."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from surrogateshap.plan.model import InputFile
+from surrogateshap.plugins import ROLE, Plugin
 from surrogateshap.text import digest
 
 
@@ -42,3 +44,19 @@ def input_file(role: str, name: str, path: Path) -> InputFile:
     """An input with its digest. Raises OSError."""
     content, size = digest_path(path)
     return InputFile(role=role, name=name, digest=content, bytes=size)
+
+
+def plugin_inputs(plugins: Iterable[Plugin]) -> list[InputFile]:
+    """The packages of plugins, one input for each plugin's name: a utility and an encoder may share one."""
+    named: dict[str, list[Plugin]] = {}
+    for plugin in plugins:
+        named.setdefault(plugin.name, []).append(plugin)
+    return [
+        InputFile(
+            role=ROLE + name,
+            name=", ".join(sorted({plugin.distribution for plugin in group})),
+            digest=digest(sorted([plugin.kind, plugin.digest] for plugin in group)),
+            bytes=0,
+        )
+        for name, group in named.items()
+    ]

@@ -63,8 +63,8 @@ def make() -> Any:
     api = types.ModuleType("surrogateshap.api")
     calls: list[tuple[Any, ...]] = []
 
-    def validate(spec: Path, *, allow_paths: Any = ()) -> object:
-        calls.append(("validate", spec, tuple(allow_paths)))
+    def validate(spec: Path, *, allow_paths: Any = (), allow_plugins: Any = ()) -> object:
+        calls.append(("validate", spec, tuple(allow_paths), *allow_plugins))
         if "bad" in spec.name:
             raise SpecError(
                 [
@@ -74,8 +74,8 @@ def make() -> Any:
             )
         return object()
 
-    def plan(target: Path, *, store: Any = None, allow_paths: Any = ()) -> object:
-        calls.append(("plan", target, store, tuple(allow_paths)))
+    def plan(target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = ()) -> object:
+        calls.append(("plan", target, store, tuple(allow_paths), *allow_plugins))
         return peaceful_plan(cached="cached" in target.name)
 
     def save_plan(made: Any, out: Path) -> None:
@@ -86,8 +86,10 @@ def make() -> Any:
 
         return text(made)
 
-    def apply(target: Path, *, store: Any = None, allow_paths: Any = (), emit: Any, stop: Any) -> object:
-        calls.append(("apply", target, store, tuple(allow_paths)))
+    def apply(
+        target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), emit: Any, stop: Any
+    ) -> object:
+        calls.append(("apply", target, store, tuple(allow_paths), *allow_plugins))
         for event in EVENTS:
             emit(event)
         return peaceful_results()
@@ -127,7 +129,9 @@ def make() -> Any:
     return api
 
 
-def _endless(target: Path, *, store: Any = None, allow_paths: Any = (), emit: Any, stop: Any) -> object:
+def _endless(
+    target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), emit: Any, stop: Any
+) -> object:
     """A run whose batches are short where the target says so, and otherwise longer than a test waits."""
     emit(EVENTS[0])
     emit(StageStarted(stage="a"))

@@ -278,7 +278,20 @@ def test_tui_passes_its_options_on(run: Run, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setitem(sys.modules, "surrogateshap_tui", package)
     monkeypatch.setitem(sys.modules, "surrogateshap_tui.app", app)
     assert run("tui", "a.toml", "--store", "s", "--allow-path", str(tmp_path))[0] == 0
-    assert calls == [("a.toml", {"store": Path("s"), "allow_paths": (tmp_path,)})]
+    assert calls == [("a.toml", {"store": Path("s"), "allow_paths": (tmp_path,), "allow_plugins": ()})]
+
+
+@pytest.mark.parametrize("command", [("validate",), ("plan",), ("apply", "--yes")])
+def test_plugins_are_allowed_by_name(run: Run, api: Any, command: tuple[str, ...]) -> None:
+    name, *options = command
+    assert run(name, "a.toml", *options, "--allow-plugin", "sharp", "--allow-plugin", "soft")[0] == 0
+    assert api.calls[0][-2:] == ("sharp", "soft")
+
+
+def test_a_saved_plan_says_what_was_allowed(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "p.plan"
+    _, _, err = run("plan", "a.toml", "-o", str(out), "--allow-path", str(tmp_path), "--allow-plugin", "sharp x")
+    assert f"surrogateshap apply {out} --allow-path {tmp_path} --allow-plugin 'sharp x'" in err
 
 
 # Errors

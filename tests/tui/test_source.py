@@ -39,7 +39,7 @@ def door(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
 
 
 def test_a_spec(door: types.SimpleNamespace, tmp_path: Path) -> None:
-    source = ApiSource("specs/digits.toml", store=None, allow_paths=[tmp_path])
+    source = ApiSource("specs/digits.toml", store=None, allow_paths=[tmp_path], allow_plugins=["sharp"])
     assert source.run is None
     assert source.plan() == make_plan()
     assert source.results() is None
@@ -47,12 +47,12 @@ def test_a_spec(door: types.SimpleNamespace, tmp_path: Path) -> None:
     assert source.apply(print, stop) == make_results()
     assert source.follow("digits-1", 7) == ([(1, started())], "running")
     assert door.asked == [
-        ("plan", Path("specs/digits.toml"), {"store": None, "allow_paths": (tmp_path,)}),
+        ("plan", Path("specs/digits.toml"), {"store": None, "allow_paths": (tmp_path,), "allow_plugins": ("sharp",)}),
         ("show", "specs/digits.toml", {"store": None}),
         (
             "apply",
             Path("specs/digits.toml"),
-            {"store": None, "allow_paths": (tmp_path,), "emit": print, "stop": stop},
+            {"store": None, "allow_paths": (tmp_path,), "allow_plugins": ("sharp",), "emit": print, "stop": stop},
         ),
         ("follow", "digits-1", {"store": Path("specs/.surrogateshap"), "after": 7}),
     ]

@@ -328,7 +328,9 @@ class SurrogateShapApp(App[None]):
         return summary(self._plan)
 
 
-def run(target: str, *, store: Path | None = None, allow_paths: Sequence[Path] = ()) -> int:
+def run(
+    target: str, *, store: Path | None = None, allow_paths: Sequence[Path] = (), allow_plugins: Sequence[str] = ()
+) -> int:
     """Opens the app on a spec, a saved plan or the name of a run; gives the exit code once it is closed.
 
     Raises SurrogateShapError where standard input or output is not a terminal.
@@ -338,6 +340,7 @@ def run(target: str, *, store: Path | None = None, allow_paths: Sequence[Path] =
             "the terminal UI needs a terminal, and standard input or output is none",
             "use `surrogateshap plan`, `apply` and `show` in scripts",
         )
-    app = SurrogateShapApp(ApiSource(target, store=store, allow_paths=allow_paths))
+    source = ApiSource(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
+    app = SurrogateShapApp(source)
     app.run()
     return app.return_code or 0

@@ -41,19 +41,24 @@ class Source(Protocol):
 class ApiSource:
     """The source that the `surrogateshap tui` command uses. Raises RunError for a run that doesn't exist."""
 
-    def __init__(self, target: str, *, store: Path | None, allow_paths: Sequence[Path]) -> None:
+    def __init__(
+        self, target: str, *, store: Path | None, allow_paths: Sequence[Path], allow_plugins: Sequence[str] = ()
+    ) -> None:
         self.target = target
         path = Path(target)
         self.run = None if path.suffix in (".toml", ".json") or path.is_file() else target
         self._spec_file = path
         self._store = store
         self._allow_paths = tuple(allow_paths)
+        self._allow_plugins = tuple(allow_plugins)
 
     def plan(self) -> Plan:
         """See Source."""
         from surrogateshap import api
 
-        plan = api.plan(Path(self.target), store=self._store, allow_paths=self._allow_paths)
+        plan = api.plan(
+            Path(self.target), store=self._store, allow_paths=self._allow_paths, allow_plugins=self._allow_plugins
+        )
         self._spec_file = Path(plan.spec_file)
         return plan
 
@@ -61,7 +66,14 @@ class ApiSource:
         """See Source."""
         from surrogateshap import api
 
-        return api.apply(Path(self.target), store=self._store, allow_paths=self._allow_paths, emit=emit, stop=stop)
+        return api.apply(
+            Path(self.target),
+            store=self._store,
+            allow_paths=self._allow_paths,
+            allow_plugins=self._allow_plugins,
+            emit=emit,
+            stop=stop,
+        )
 
     def results(self) -> Results | None:
         """See Source."""

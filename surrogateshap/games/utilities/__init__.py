@@ -9,6 +9,7 @@ from surrogateshap.games.utilities.frechet import Frechet
 from surrogateshap.games.utilities.inception import Inception
 from surrogateshap.games.utilities.kernel import Kernel
 from surrogateshap.games.utilities.pairwise import Pairwise
+from surrogateshap.games.utilities.plugin import plugin_utility
 from surrogateshap.games.utilities.score import Mean, WeightedQuantile, score_of
 from surrogateshap.spec.utilities import (
     Above,
@@ -16,6 +17,7 @@ from surrogateshap.spec.utilities import (
     InceptionUtility,
     KernelUtility,
     PairwiseUtility,
+    PluginUtility,
     Quantile,
     RateUtility,
     ScoreUtility,
@@ -65,5 +67,7 @@ def make_utility(
             return Inception(encoded.probabilities)
         case PairwiseUtility():
             return Pairwise(encoded.features, section.metric)
+        case PluginUtility():
+            return plugin_utility(section, encoded)
         case _:
             raise NotImplementedError
