@@ -1,5 +1,6 @@
 """Pipelines of every family, with random weights and tokenizers of single letters, small enough for a test."""
 
+import json
 import string
 from collections.abc import Callable
 from copy import deepcopy
@@ -42,6 +43,8 @@ SIDE = 16
 """Pixels of the pipelines' images."""
 LETTERS = string.ascii_lowercase + string.digits + ",."
 PROMPTS = ("a red boat", "two green hills", "a house by night", "snow")
+NAMES = {at: PROMPTS[at] if at < len(PROMPTS) else f"class {at}" for at in range(1000)}
+"""Classes of the class-conditional one."""
 MIXES = {"amber": (4, 1, 1, 0), "basil": (0, 2, 2, 2), "coral": (1, 1, 0, 4)}
 
 
@@ -250,8 +253,7 @@ def dit(classes: int = 1000) -> Any:
         for name, weight in transformer.named_parameters():
             if "class_embedder" in name or "embedding_table" in name:
                 weight *= 20
-    names = {**dict(enumerate(PROMPTS)), **{at: f"class {at}" for at in range(len(PROMPTS), classes)}}
-    return DiTPipeline(transformer=transformer.eval(), vae=autoencoder(), scheduler=DDIMScheduler(), id2label=names)
+    return DiTPipeline(transformer=transformer.eval(), vae=autoencoder(), scheduler=DDIMScheduler())
 
 
 FAMILIES: dict[str, Callable[[], Any]] = {
@@ -269,7 +271,11 @@ IMAGE_TO_IMAGE = ("sd", "sdxl", "sd3", "flux")
 def save(family: str, folder: Path) -> Path:
     """Builds a family's pipeline, the same every time, and saves it in diffusers layout."""
     torch.manual_seed(0)
-    FAMILIES[family]().save_pretrained(folder)
+    pipeline = FAMILIES[family]()
+    pipeline.save_pretrained(folder)
+    if family == "dit":  # diffusers reads the names of classes, and doesn't write them
+        index = folder / "model_index.json"
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"id2label": NAMES}))
     return folder
 
 

@@ -51,7 +51,7 @@ class ModelCard:
         return class_index(condition, self.labels)
 
     def label(self, condition: str) -> str | None:
-        """What a condition is called: a class by its name, a prompt by itself; None for an unknown class or an empty prompt."""
+        """What a condition is called: a class by its name, a prompt by itself; None for an unknown or empty one."""
         if self.kind == "prompts":
             return condition or None
         index = self.index(condition)
@@ -97,17 +97,19 @@ def read_model_card(
 
 def _size(sampling: SamplingSection, found: Pipeline) -> tuple[int, int]:
     """Height and width of its images: what the spec asks for, else what it was trained at."""
-    asked = (sampling.height or found.height, sampling.width or found.width)
-    for name, side in zip(("height", "width"), asked, strict=True):
+    sides = []
+    for name, asked, own in (("height", sampling.height, found.height), ("width", sampling.width, found.width)):
+        side = asked or own
         if side is None:
             raise ValueError(
                 "doesn't say which size it was trained at: write `height` and `width`, in pixels, under [sampling]"
             )
-        if side % found.factor or not 0 < side <= _SIDE:
+        if side % found.factor or side > _SIDE:
             raise ValueError(
                 f"makes images whose sides are multiples of {found.factor}, so `sampling.{name}` can't be {side}"
             )
-    return asked  # type: ignore[return-value] - None was refused above
+        sides.append(side)
+    return sides[0], sides[1]
 
 
 def _class_conditional_transformer(

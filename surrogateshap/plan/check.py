@@ -5,6 +5,7 @@ Nothing is generated, loaded or written. `validate` ends here, so this must stay
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from surrogateshap.errors import Problem, SpecError
-from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.adapters import adapter_file
+from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.configs import class_index
@@ -232,7 +233,7 @@ class _Checker:
         for position, section in enumerate(self._spec.model.adapters):
             role, key = f"adapter {position}", ("model", "adapters", position, "source")
             name = section.weight_name
-            path, file = self._read(key, section.source, role, lambda path, name=name: adapter_file(path, name))
+            path, file = self._read(key, section.source, role, partial(adapter_file, weight_name=name))
             if path is not None and file is not None:
                 yield AdapterInput(file, self._digest(role), name, section.scale)
 
@@ -400,6 +401,4 @@ class _Checker:
             self._problem(("sampling", "scheduler"), message, f"Take one of {', '.join(FLOW_IMAGE_SCHEDULERS)}.")
 
     def _starts_from_images(self, card: ModelCard) -> bool:
-        return card.image_to_image and not (
-            card.flow and self._spec.sampling.scheduler not in FLOW_IMAGE_SCHEDULERS
-        )
+        return card.image_to_image and not (card.flow and self._spec.sampling.scheduler not in FLOW_IMAGE_SCHEDULERS)

@@ -63,7 +63,8 @@ def read_pipeline(folder: Path, index: dict[str, Any], variant: str | None, list
     """Reads a pipeline's configs. Raises ValueError where it is none that this version runs, or none that is safe."""
     name = index.get("_class_name")
     if not isinstance(name, str):
-        raise ValueError("names pipeline code of its own in model_index.json, and none is ever run")
+        message = "names pipeline code of its own in model_index.json, and none is ever run"
+        raise ValueError(message)  # noqa: TRY004 - the file is wrong, no argument
     components = dict(_components(folder, index, listing))
     if "controlnet" in components:
         raise ValueError(f"holds a {name}, which needs a control image besides the prompt")
@@ -82,7 +83,6 @@ def read_pipeline(folder: Path, index: dict[str, Any], variant: str | None, list
     size = denoiser.get("sample_size")
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
     latent = "vae" in components or denoiser.get("in_channels") == 3  # else in units that are not known here
-    known = latent and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in (height, width))
     classes = 0 if prompts else denoiser.get("num_embeds_ada_norm")
     if not isinstance(classes, int) or not (prompts or 1 <= classes <= MOST_CLASSES):
         raise ValueError("its transformer's config doesn't say how many classes it knows (`num_embeds_ada_norm`)")
@@ -91,8 +91,8 @@ def read_pipeline(folder: Path, index: dict[str, Any], variant: str | None, list
     return Pipeline(
         name=name,
         prompts=prompts,
-        height=height * factor if known else None,
-        width=width * factor if known else None,
+        height=_pixels(height, factor) if latent else None,
+        width=_pixels(width, factor) if latent else None,
         factor=factor,
         classes=classes,
         predicts=str(saved.get("prediction_type", "epsilon")),
@@ -130,6 +130,11 @@ def _config(folder: Path, component: str, components: dict[str, str]) -> dict[st
     """A component's config; empty where there is none, as with schedulers and tokenizers."""
     path = folder / component / "config.json"
     return read_json(path) if component in components and path.exists() else {}
+
+
+def _pixels(side: Any, factor: int) -> int | None:
+    """Pixels of so many latents; None where that is no sensible number."""
+    return side * factor if type(side) is int and 0 < side <= 1 << 16 else None
 
 
 def _factor(vae: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """Pipelines from folders: their components loaded one by one, safetensors alone, no code of strangers."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ def load_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> Any:
         raise ValueError("it names pipeline code of its own")  # noqa: TRY004 - the file is wrong, no argument
     parts: dict[str, Any] = {}
     for name, entry in index.items():
-        if name.startswith("_") or not isinstance(entry, list) or not entry or set(entry) == {None}:
+        if name.startswith("_") or not isinstance(entry, list) or not entry:
             continue
-        if name in UNUSED:
+        if name in UNUSED or set(entry) == {None}:
             parts[name] = None
             continue
         component = _component_class(*entry)
@@ -33,13 +34,9 @@ def load_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> Any:
             parts[name] = _load_module(component, folder / name, variant, dtype)
     if "requires_safety_checker" in index:
         parts["requires_safety_checker"] = False
+    # Its modules are all given, so that number format and variant matter no more.
     pipeline: Any = DiffusionPipeline.from_pretrained(
-        folder,
-        torch_dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        **parts,
+        folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, **parts
     )
     if type(pipeline).__name__ != index["_class_name"]:
         raise ValueError(f"diffusers made a {type(pipeline).__name__} of it")
@@ -71,13 +68,15 @@ def _component_class(library: Any, name: Any) -> type[Any]:
 
 def _load_module(component: type[Any], folder: Path, variant: str | None, dtype: torch.dtype) -> Any:
     has_variant = variant is not None and any(folder.glob(f"*.{variant}.*"))
-    loaded: Any = component.from_pretrained(  # type: ignore[attr-defined]
-        folder,
-        torch_dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        variant=variant if has_variant else None,
-        output_loading_info=True,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the oldest versions know no other name than `torch_dtype`
+        loaded: Any = component.from_pretrained(
+            folder,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            variant=variant if has_variant else None,
+            output_loading_info=True,
+        )
     refuse_partial(loaded[1])
     return loaded[0].eval().requires_grad_(False)

@@ -129,7 +129,7 @@ class PipelineModel:
         if requests[0].source is not None:
             sources = np.stack([request.source for request in requests if request.source is not None])
             arguments["image"] = torch.from_numpy(sources).permute(0, 3, 1, 2).float() / 255
-            arguments["strength"] = strength_of(sampling.steps, self._strength)
+            arguments["strength"] = Strength(sampling.steps, self._strength)
         return {name: value for name, value in arguments.items() if name in takes}
 
     def _pixels(self, images: Any) -> np.ndarray:
@@ -170,7 +170,7 @@ class PipelineModel:
 
         @wraps(decode)
         def decode_in_parts(z: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            parts = [decode(part, *args, **kwargs) for part in z.split(most)]
+            parts = [decode(part, *args, **kwargs) for part in torch.split(z, most)]
             if len(parts) == 1:
                 return parts[0]
             if isinstance(parts[0], tuple):
@@ -180,14 +180,27 @@ class PipelineModel:
         vae.decode = decode_in_parts
 
 
-def strength_of(steps: int, strength: float) -> float:
-    """The strength with which pipelines denoise the last max(1, round(steps × strength)) steps, as a UNet's would.
+class Strength(float):
+    """A share of steps that comes to a whole number of them: max(1, round(steps × strength)), as a UNet's would.
 
-    They cut steps × strength off, or steps less it: the product must be that whole number, in floating point too.
+    Pipelines cut steps × strength off to a whole number, some of them after they have taken it from steps. For some
+    steps no float makes both come out right, so the product is exact here.
     """
-    kept = max(1, round(steps * strength))
-    near = kept / steps
-    return next((s for s in (near, float(np.nextafter(near, 1)), float(np.nextafter(near, 0))) if s * steps == kept), near)
+
+    def __new__(cls, steps: int, strength: float) -> "Strength":
+        """For a generation of so many steps."""
+        kept = max(1, round(steps * strength))
+        made = super().__new__(cls, kept / steps)
+        made._steps, made._kept = steps, kept
+        return made
+
+    _steps: int
+    _kept: int
+
+    def __mul__(self, other: float) -> float:
+        return self._kept if other == self._steps else float(self) * other
+
+    __rmul__ = __mul__
 
 
 def _resolve(dtype: str, device: torch.device) -> str:
