@@ -102,11 +102,8 @@ def read_pipeline(folder: Path, index: dict[str, Any], variant: str | None, list
 
 def is_flow_matching(scheduler: dict[str, Any]) -> bool:
     """Whether a saved scheduler is one of flow matching (Lipman et al. 2022, arXiv 2210.02747)."""
-    return (
-        str(scheduler.get("_class_name", "")).startswith("FlowMatch")
-        or scheduler.get("use_flow_sigmas") is True
-        or scheduler.get("prediction_type") == "flow_prediction"
-    )
+    named = str(scheduler.get("_class_name", "")).startswith("FlowMatch")
+    return named or scheduler.get("use_flow_sigmas") is True
 
 
 def _components(folder: Path, index: dict[str, Any], listing: frozenset[str] | None) -> Iterator[tuple[str, str]]:
