@@ -51,9 +51,9 @@ class ModelCard:
         return class_index(condition, self.labels)
 
     def label(self, condition: str) -> str | None:
-        """What a condition is called: a class by its name, a prompt by itself; None for an unknown or empty one."""
+        """What a condition is called: a class by its name, a prompt by itself; None for an unknown class."""
         if self.kind == "prompts":
-            return condition or None
+            return condition
         index = self.index(condition)
         return None if index is None else self.labels[index]
 

@@ -303,11 +303,8 @@ class _Checker:
 
     def _check_conditions(self, card: ModelCard, manifest: Manifest, encoders: dict[str, EncoderInput]) -> None:
         unknown = [position for position, name in enumerate(manifest.conditions) if card.label(name) is None]
-        rows = np.isin(manifest.condition_of_row, unknown)
-        if unknown and card.kind == "prompts":
-            message = f"{int(rows.sum())} rows have an empty prompt, which stands for no condition"
-            self._problem(("contributors", "condition"), message, "Leave them out with `where`, or caption them.")
-        elif unknown:
+        if unknown:
+            rows = np.isin(manifest.condition_of_row, unknown)
             first = manifest.groupings[0]
             owners = sorted({first.contributors[code] for code in np.unique(first.of_row[rows])})
             shown = ", ".join(harmless(manifest.conditions[position], 40) for position in unknown[:5])

@@ -50,7 +50,7 @@ class PipelineModel:
             self.pipeline: Any = load_pipeline(folder, card.variant, getattr(torch, self.dtype))
             scheduler = self.pipeline.scheduler
             saved = {**scheduler.config, "_class_name": type(scheduler).__name__}
-            self.pipeline.scheduler = self._seeded(make_scheduler(sampling.scheduler, saved))
+            self.pipeline.scheduler = self._seeded(make_scheduler(sampling.scheduler, saved, flow=card.flow))
             add_adapters(self.pipeline, adapters)
         except Exception as error:  # what a stranger's folder can break has no common base
             raise not_loaded("model", folder, error, "Save it with diffusers, its weights as safetensors.") from error

@@ -79,9 +79,16 @@ def _split(arguments: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _on_cpu(value: Any) -> Any:
+    """Copies, since what a pipeline returns may be a view of something larger."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     return type(value)(map(_on_cpu, value)) if type(value) in (tuple, list) else value
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    return type(value)(_moved(one, device) for one in value) if type(value) in (tuple, list) else value
 
 
 def _size(value: Any) -> int:
@@ -107,7 +114,7 @@ def _joined(parts: Sequence[Any], device: torch.device) -> Any:
     if type(first) is list:  # one for each prompt, of any length
         if any(len(part) != 1 for part in parts):
             raise _NotApartError
-        return [_joined(part, device) for part in parts]
+        return [_moved(part[0], device) for part in parts]
     if any(part is not first and part != first for part in parts):
         raise _NotApartError
     return first

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from surrogateshap.plan.pipelines import is_flow_matching
 from surrogateshap.text import harmless
 
 _CLASSES = {
@@ -25,14 +24,14 @@ _FLOW_CLASSES = {
 """The same for models of flow matching."""
 
 
-def make_scheduler(name: str, saved: dict[str, Any]) -> Any:
+def make_scheduler(name: str, saved: dict[str, Any], *, flow: bool = False) -> Any:
     """The named diffusers scheduler on the model's own noise schedule; `model` is the one it was saved with.
 
-    Raises ValueError where that is no scheduler, or none for a model of flow matching.
+    `flow` says that the model was trained by flow matching. Raises ValueError where the name is no scheduler, or none
+    for such a model.
     """
     import diffusers
 
-    flow = is_flow_matching(saved)
     if flow and name not in ("model", *_FLOW_CLASSES):
         raise ValueError(f"`{name}` doesn't sample models of flow matching")
     class_name = str(saved["_class_name"]) if name == "model" else (_FLOW_CLASSES if flow else _CLASSES)[name]
