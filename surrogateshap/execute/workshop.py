@@ -92,14 +92,17 @@ class Workshop:
         chosen, requests = model or self.model, self._requests(items)
         images: list[np.ndarray] = []
         while (done := sum(map(len, images))) < len(requests):
+            size = min(self._at_once, len(requests) - done)
             try:
-                images.append(chosen.generate(requests[done : done + self._at_once]))
+                images.append(chosen.generate(requests[done : done + size]))
+                continue
             except torch.OutOfMemoryError:
-                if self._at_once == 1:
+                if size == 1:
                     raise self._too_little(1) from None
-                self._at_once = min(self._at_once, len(requests) - done) // 2 or 1
-                self._keep()
-            if self.device.type == "cuda" and len(images) == 0:
+            # Not in the handler: its exception keeps what filled the memory.
+            self._at_once = size // 2
+            self._keep()
+            if self.device.type == "cuda":
                 torch.cuda.empty_cache()
         where = {"device": self.device_name, "dtype": chosen.dtype, "threads": torch.get_num_threads()}
         return np.concatenate(images), where

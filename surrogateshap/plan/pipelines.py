@@ -118,9 +118,16 @@ def _components(folder: Path, index: dict[str, Any], listing: frozenset[str] | N
         shipped = (folder / code).exists() if listing is None else code in listing
         if shipped or not _LIBRARY.fullmatch(library):
             raise ValueError(f"brings code of its own for `{name}` ({library}), and none is ever run")
-        if name not in UNUSED and "auto_map" in _config(folder, name, {name: class_name}):
+        if name not in UNUSED and any("auto_map" in config for config in _configs(folder / name)):
             raise ValueError(f"brings code of its own for `{name}` (`auto_map` in its config), and none is ever run")
         yield name, class_name
+
+
+def _configs(folder: Path) -> Iterator[dict[str, Any]]:
+    """All of a component's configs that may name code."""
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
+        if (folder / name).exists():
+            yield read_json(folder / name)
 
 
 def _config(folder: Path, component: str, components: dict[str, str]) -> dict[str, Any]:

@@ -524,7 +524,25 @@ def test_what_a_class_conditional_unet_cannot_do(tiny: Project) -> None:
     assert "adapters go on text-to-image pipelines" in adapted["model.adapters"]
 
 
-@pytest.mark.parametrize("how", ["pipeline", "component", "module", "auto_map", "pickle", "library"])
+def test_anchors_of_pipelines(piped: Callable[[str], Project], saved: Saved) -> None:
+    project = piped("sd")
+    trainer = ["{python}", "train.py", "{rows}", "{out}"]
+    path = project.spec(spec() | {"fidelity.trainer": trainer, "execution.batch_size": 8})
+    copy = "import shutil, sys\nshutil.copytree('pipeline', sys.argv[2], dirs_exist_ok=True)\n"
+    (project.folder / "train.py").write_text(copy)
+    anchors = project.folder / "anchors"
+    api.plan_anchors(str(path), 2, anchors)
+    table = api.train_anchors(anchors, spec=path, allow_commands=True, images=8)
+    compared = spec() | {"fidelity.anchors": table.relative_to(project.folder).as_posix()}
+    assert {game.fidelity is not None for game in project.apply(compared).games} == {True}
+    shutil.copytree(saved("sdxl"), project.folder / "other")
+    (project.folder / "train.py").write_text(copy.replace("pipeline", "other"))
+    api.plan_anchors(str(path), 2, project.folder / "more")
+    with pytest.raises(RunError, match="another pipeline than the run's: StableDiffusionXLPipeline instead of"):
+        api.train_anchors(project.folder / "more", spec=path, allow_commands=True, images=8)
+
+
+@pytest.mark.parametrize("how", ["pipeline", "component", "module", "auto_map", "tokenizer", "pickle", "library"])
 def test_code_of_strangers_is_never_run(piped: Callable[[str], Project], how: str) -> None:
     project = piped("sd")
     folder = project.folder / "pipeline"
@@ -541,8 +559,9 @@ def test_code_of_strangers_is_never_run(piped: Callable[[str], Project], how: st
         document["unet"] = ["os.path", "UNet2DConditionModel"]
     elif how == "library":
         document["unet"] = ["subprocess", "Popen"]
-    elif how == "auto_map":
-        config = folder / "text_encoder" / "config.json"
+    elif how in ("auto_map", "tokenizer"):
+        place = ("text_encoder", "config.json") if how == "auto_map" else ("tokenizer", "tokenizer_config.json")
+        config = folder.joinpath(*place)
         config.write_text(json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "mine.Model"}}))
     else:
         for file in (folder / "unet").glob("*.safetensors"):

@@ -1,7 +1,6 @@
 """Prompts encoded once each, however many batches they come in."""
 
 import inspect
-import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -26,7 +25,6 @@ class PromptCache:
         self._limit = limit
         self._kept: dict[Any, Any] = {}
         self._bytes = 0
-        self._lock = threading.Lock()
 
     def serve(self, pipeline: Any) -> None:
         """Puts the cache before a pipeline's `encode_prompt`, where it has one."""
@@ -52,15 +50,13 @@ class PromptCache:
 
     def _encoded(self, encode: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         key = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in sorted(arguments.items()))
-        with self._lock:
-            if key in self._kept:
-                return self._kept[key]
+        if key in self._kept:
+            return self._kept[key]
         made = _on_cpu(encode(**arguments))
-        with self._lock:
-            size = _size(made)
-            if self._bytes + size <= self._limit:
-                self._kept[key] = made
-                self._bytes += size
+        size = _size(made)
+        if self._bytes + size <= self._limit:
+            self._kept[key] = made
+            self._bytes += size
         return made
 
 
