@@ -39,6 +39,7 @@ from surrogateshap.record.anchors import (
     write_state,
     write_table,
 )
+from surrogateshap.spec.model import ModelSection
 from surrogateshap.spec.paths import PathRefused
 from surrogateshap.store.lock import exclusive
 from surrogateshap.text import digest, harmless
@@ -233,10 +234,11 @@ class _Anchors:
         frozen = self._compiled.checked.card
         remedy = "It must be a model like the run's own, in diffusers layout, with weights as safetensors."
         try:
-            card = read_model_card(folder, self._compiled.spec.model.null_class)
+            card = read_model_card(folder, self._section, self._compiled.spec.sampling)
         except ValueError as error:
             raise RunError(f"its model {harmless(str(error))}", remedy) from None
         pairs = [
+            ("pipeline", card.pipeline, frozen.pipeline),
             ("size", (card.height, card.width, card.channels), (frozen.height, frozen.width, frozen.channels)),
             ("number of classes", len(card.labels), len(frozen.labels)),
             ("class that means no class", card.null_class, frozen.null_class),
@@ -247,6 +249,11 @@ class _Anchors:
         if card.labels not in (frozen.labels, tuple(map(str, range(len(card.labels))))):
             raise RunError("its model has other classes than the run's, or in another order", remedy)
         return card
+
+    @property
+    def _section(self) -> ModelSection:
+        """Of an anchor's model: one of its own, on which neither adapters nor a variant of the run's model count."""
+        return self._compiled.spec.model.model_copy(update={"adapters": (), "variant": None})
 
     def _pool(self, anchor: Anchor, state: AnchorState) -> Pool:
         spec, manifest = self._compiled.spec, self._compiled.checked.manifest
@@ -284,8 +291,8 @@ class _Anchors:
     def _evaluate(self, anchor: Anchor, state: AnchorState) -> dict[str, float]:
         """Images of the anchor's model, as the run makes and encodes them, and what the utilities say of them."""
         folder = self._folder / anchor.id / MODEL
-        self._card(folder)
-        pool, model = self._pool(anchor, state), self._workshop.load_model(folder)
+        card = self._card(folder)
+        pool, model = self._pool(anchor, state), self._workshop.load_model(folder, card)
         encoders = {game.encoder.name: game.encoder for game in self._games.values()}
         features: dict[str, list[np.ndarray]] = {name: [] for name in encoders}
         probabilities: dict[str, list[np.ndarray]] = {name: [] for name in encoders}

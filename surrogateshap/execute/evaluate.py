@@ -71,8 +71,8 @@ def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:
     card = compiled.checked.card
     found = []
     for condition in compiled.checked.manifest.conditions:
-        index = card.index(condition)
-        known = None if index is None else class_index(card.labels[index], encoder.labels)
+        label = card.label(condition)
+        known = None if label is None else class_index(label, encoder.labels)
         found.append(-1 if known is None else known)
     return np.array([*found, -1], np.int64)
 

@@ -4,7 +4,7 @@ The cut depends on the pool alone. A shard's missing images are all made at once
 killed anywhere makes, when it is resumed, the same batches that it would have made, and so the same pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from surrogateshap.plan.pool import UNCONDITIONAL, Pool
@@ -34,6 +34,6 @@ def cut(pool: Pool, size: int) -> Iterator[tuple[Item, ...]]:
             yield items[start : start + size]
 
 
-def model_condition(condition: int, class_of_condition: list[int]) -> int | None:
-    """A manifest condition as the model's class index; None for no condition."""
-    return None if condition == UNCONDITIONAL else class_of_condition[condition]
+def model_condition(condition: int, conditions: Sequence[int | str]) -> int | str | None:
+    """A manifest condition as the model takes it, class index or prompt; None for no condition."""
+    return None if condition == UNCONDITIONAL else conditions[condition]

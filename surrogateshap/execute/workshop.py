@@ -13,22 +13,28 @@ from surrogateshap.execute.encoders import Encoder, View
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
-from surrogateshap.plan.check import EncoderInput
+from surrogateshap.plan.cards import ModelCard
+from surrogateshap.plan.check import AdapterInput, EncoderInput
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.flags import NOISE_LEVELS
+from surrogateshap.store import Store
 
 if TYPE_CHECKING:
     import torch
+
+_PIXELS = 8 << 20
+"""Of the images that are made at once, at most: more keep no device busier, and take memory."""
+_KIND = "batch"
+"""Of the rates of a store, whose units are here the most images at once."""
 
 
 class Workshop:
     """Makes and encodes images. Raises DeviceError and RunError where a device or a model is not what it should be."""
 
-    def __init__(self, compiled: Compiled) -> None:
-        self._compiled = compiled
+    def __init__(self, compiled: Compiled, store: Store | None = None) -> None:
+        self._compiled, self._store = compiled, store
         self._encoders: dict[str, Encoder] = {}
-        indices = [compiled.checked.card.index(condition) for condition in compiled.checked.manifest.conditions]
-        self._class_of_condition = [-1 if index is None else index for index in indices]
+        self._conditions = [_taken(compiled.checked.card, one) for one in compiled.checked.manifest.conditions]
 
     @cached_property
     def device(self) -> "torch.device":
@@ -52,14 +58,25 @@ class Workshop:
     @cached_property
     def model(self) -> Model:
         """The frozen model."""
-        return self.load_model(self._compiled.checked.model_path)
+        checked = self._compiled.checked
+        return self.load_model(checked.model_path, checked.card, checked.adapters)
 
-    def load_model(self, folder: Path) -> Model:
+    def load_model(self, folder: Path, card: ModelCard, adapters: Sequence[AdapterInput] = ()) -> Model:
         """A model of the frozen one's shape, sampled as the spec asks."""
-        from surrogateshap.execute.models.class_conditional import ClassConditionalModel
+        spec = self._compiled.spec
+        asked = (folder, card, spec.sampling, spec.proxy.strength, self.device)
+        made: Model
+        if card.pipeline is None:
+            from surrogateshap.execute.models.class_conditional import ClassConditionalModel
 
-        spec, card = self._compiled.spec, self._compiled.checked.card
-        return ClassConditionalModel(folder, card, spec.sampling, spec.proxy.strength, self.device)
+            made = ClassConditionalModel(*asked)
+        else:
+            from surrogateshap.execute.models.pipeline import PipelineModel
+
+            made = PipelineModel(*asked, spec.model.dtype, adapters)
+        if spec.execution.compile:
+            made.compile()
+        return made
 
     def prepare(self, encoder: EncoderInput) -> None:
         """Loads an encoder, once."""
@@ -80,9 +97,42 @@ class Workshop:
         import torch
 
         chosen, requests = model or self.model, self._requests(items)
-        with self._memory_of(len(requests)):
-            images = chosen.generate(requests)
-        return images, {"device": self.device_name, "dtype": chosen.dtype, "threads": torch.get_num_threads()}
+        images: list[np.ndarray] = []
+        while (done := sum(map(len, images))) < len(requests):
+            size = min(self._at_once, len(requests) - done)
+            try:
+                images.append(chosen.generate(requests[done : done + size]))
+                continue
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise self._too_little(1) from None
+            # Not in the handler: its exception keeps what filled the memory.
+            self._at_once = size // 2
+            self._keep()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        where = {"device": self.device_name, "dtype": chosen.dtype, "threads": torch.get_num_threads()}
+        return np.concatenate(images), where
+
+    @cached_property
+    def _at_once(self) -> int:
+        """Images that are made in one batch of the model, halved whenever the device has too little memory."""
+        card = self._compiled.checked.card
+        most = max(1, _PIXELS // (card.height * card.width))
+        kept = self._store.latest_rate(_KIND, self._subject) if self._store is not None else None
+        if kept is not None and kept[0] == self.device_name:
+            most = min(most, max(1, round(kept[1])))
+        return min(most, self._compiled.spec.execution.batch_size)
+
+    def _keep(self) -> None:
+        if self._store is not None:
+            self._store.add_rate(_KIND, self._subject, self.device_name, float(self._at_once), 1.0)
+
+    @property
+    def _subject(self) -> str:
+        """Whose memory it is: the model's, at its size."""
+        checked = self._compiled.checked
+        return f"{checked.digest('model')} {checked.card.height}x{checked.card.width}"
 
     def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
         """How badly the model denoises the items' training images."""
@@ -100,7 +150,7 @@ class Workshop:
             for row, data in (manifest.images(rows).items() if len(rows) else ())
         }
         return [
-            Request(model_condition(item.condition, self._class_of_condition), item.seed, sources.get(item.row))
+            Request(model_condition(item.condition, self._conditions), item.seed, sources.get(item.row))
             for item in items
         ]
 
@@ -112,8 +162,13 @@ class Workshop:
         try:
             yield
         except torch.OutOfMemoryError:
-            message = f"{self.device_name} has too little memory for batches of {images} images"
-            raise DeviceError(message, "Lower `batch_size` under [execution].") from None
+            raise self._too_little(images) from None
+
+    def _too_little(self, images: int) -> DeviceError:
+        what = "one image" if images == 1 else f"batches of {images} images"
+        message = f"{self.device_name} has too little memory for {what}"
+        remedy = "Lower `batch_size` under [execution]." if images > 1 else "Take a larger device or a smaller model."
+        return DeviceError(message, remedy)
 
     def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
         """What an encoder says of images (N, H, W, C) uint8, in batches."""
@@ -124,3 +179,11 @@ class Workshop:
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
         )
+
+
+def _taken(card: ModelCard, condition: str) -> int | str:
+    """A manifest's condition as the model takes it."""
+    if card.kind == "prompts":
+        return condition
+    index = card.index(condition)
+    return -1 if index is None else index

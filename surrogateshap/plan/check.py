@@ -5,6 +5,7 @@ Nothing is generated, loaded or written. `validate` ends here, so this must stay
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from surrogateshap.errors import Problem, SpecError
+from surrogateshap.plan.adapters import adapter_file
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.cells import shows_all
@@ -38,6 +40,10 @@ from surrogateshap.text import digest, harmless
 EXACT_AT_MOST = 16
 IMAGES_PER_CONTRIBUTOR = 100
 IMAGES_PER_COALITION = 256
+FLOW_SCHEDULERS = ("model", "euler", "dpmsolver++", "unipc")
+"""By which models of flow matching are sampled."""
+FLOW_IMAGE_SCHEDULERS = ("model", "euler")
+"""The same where they start from images: the others can't noise one."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """What a denoiser may predict for its losses to be known, by diffusers' names."""
 REFERENCE_AT_MOST = 10_000
@@ -61,6 +67,18 @@ class EncoderInput:
     labels: tuple[str, ...]
     features: int | None
     """Length of its feature vectors; None where its config doesn't say."""
+
+
+@dataclass(frozen=True)
+class AdapterInput:
+    """A LoRA adapter's file."""
+
+    path: Path
+    digest: str
+    """Of the whole source."""
+    weight_name: str | None
+    """As the spec has it."""
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,8 @@ class Checked:
     proxies: tuple[str, ...]
     images: int
     """Pool images of all contributors together, per proxy."""
+    adapters: tuple[AdapterInput, ...] = ()
+    """On top of the model, in the spec's order."""
     anchors: Anchors | None = None
     """Of the grouping that `anchored` names; None where the spec names no table."""
 
@@ -130,29 +150,27 @@ class _Checker:
     def check(self) -> Checked:
         spec = self._spec
         model_path, card = self._read(
-            ("model", "source"), spec.model.source, "model", lambda path: read_model_card(path, spec.model.null_class)
+            ("model", "source"),
+            spec.model.source,
+            "model",
+            lambda path: read_model_card(path, spec.model, spec.sampling),
         )
         self._plugins()
+        adapters = tuple(self._adapters())
         encoders = dict(self._encoders())
         references = dict(self._references())
         manifest, found = load_manifest(self._loaded, self._allow)
         self._problems += found
         self._inputs += manifest.inputs if manifest is not None else ()
-        if card is not None and card.null_class is None and spec.empty.kind == "unconditional":
-            message = 'the model has no class that means "no class", so it makes no unconditional images'
-            remedy = 'Give the value of the empty coalition: `kind = "value"` and `value = …`.'
-            self._problem(("empty", "kind"), message, remedy)
-        if card is not None and spec.flags.denoising_loss and card.predicts not in PREDICTIONS:
-            message = f"the model predicts `{harmless(card.predicts, 40)}`, and denoising losses know only"
-            remedy = "Write `denoising_loss = false`."
-            self._problem(("flags", "denoising_loss"), f"{message} {', '.join(PREDICTIONS)}", remedy)
+        if card is not None:
+            self._check_model(card)
         if card is not None and manifest is not None:
             self._check_conditions(card, manifest, encoders)
         anchors = self._anchors(manifest) if spec.fidelity.anchors is not None else None
         proxies: tuple[str, ...] = ()
         images = 0
         if manifest is not None:
-            proxies, images = self._proxies(manifest), self._images(manifest)
+            proxies, images = self._proxies(manifest, card), self._images(manifest)
             self._check_budget(manifest, proxies, images)
         if self._problems or card is None or manifest is None or model_path is None:
             raise SpecError(self._problems)
@@ -169,6 +187,7 @@ class _Checker:
             references=references,
             proxies=proxies,
             images=images,
+            adapters=adapters,
             anchors=anchors,
         )
 
@@ -226,6 +245,14 @@ class _Checker:
         except ValueError as error:
             self._problem(key, f"`{shown}` {harmless(str(error))}")
         return path, None
+
+    def _adapters(self) -> Iterator[AdapterInput]:
+        for position, section in enumerate(self._spec.model.adapters):
+            role, key = f"adapter {position}", ("model", "adapters", position, "source")
+            name = section.weight_name
+            path, file = self._read(key, section.source, role, partial(adapter_file, weight_name=name))
+            if path is not None and file is not None:
+                yield AdapterInput(file, self._digest(role), name, section.scale)
 
     def _encoders(self) -> Iterator[tuple[str, EncoderInput]]:
         for position, section in enumerate(self._spec.encoder):
@@ -289,8 +316,35 @@ class _Checker:
         name = utility.encoder or (self._spec.encoder[0].name if self._spec.encoder else "")
         return encoders.get(name)
 
+    def _check_model(self, card: ModelCard) -> None:
+        """What is asked of the model that it can't do."""
+        spec = self._spec
+        if not card.unconditional and spec.empty.kind == "unconditional":
+            message = 'the model has no class that means "no class", so it makes no unconditional images'
+            remedy = 'Give the value of the empty coalition: `kind = "value"` and `value = …`.'
+            self._problem(("empty", "kind"), message, remedy)
+        if spec.flags.denoising_loss and card.pipeline is not None:
+            message = f"denoising losses are known of class-conditional UNets alone, and the model is a {card.pipeline}"
+            self._problem(("flags", "denoising_loss"), harmless(message), "Write `denoising_loss = false`.")
+        elif spec.flags.denoising_loss and card.predicts not in PREDICTIONS:
+            message = f"the model predicts `{harmless(card.predicts, 40)}`, and denoising losses know only"
+            remedy = "Write `denoising_loss = false`."
+            self._problem(("flags", "denoising_loss"), f"{message} {', '.join(PREDICTIONS)}", remedy)
+        if card.pipeline is None and spec.model.dtype in ("bfloat16", "float16"):
+            message = "class-conditional UNets compute in float32"
+            self._problem(("model", "dtype"), message, 'Write `dtype = "float32"`, or leave it out.')
+        if spec.model.adapters and card.kind == "classes":
+            message = "adapters go on text-to-image pipelines, and the model is conditioned on classes"
+            self._problem(("model", "adapters"), message, "Merge them into the model, or leave them out.")
+        if not card.guided and spec.sampling.guidance_scale > 1:
+            message = f"{card.pipeline} guides with class 1000, and the model has {len(card.labels):,} classes"
+            self._problem(("sampling", "guidance_scale"), message, "Write `guidance_scale = 1.0`.")
+        if card.flow and spec.sampling.scheduler not in FLOW_SCHEDULERS:
+            message = f"the model was trained by flow matching, which `{spec.sampling.scheduler}` doesn't sample"
+            self._problem(("sampling", "scheduler"), message, f"Take one of {', '.join(FLOW_SCHEDULERS)}.")
+
     def _check_conditions(self, card: ModelCard, manifest: Manifest, encoders: dict[str, EncoderInput]) -> None:
-        unknown = [position for position, name in enumerate(manifest.conditions) if card.index(name) is None]
+        unknown = [position for position, name in enumerate(manifest.conditions) if card.label(name) is None]
         if unknown:
             rows = np.isin(manifest.condition_of_row, unknown)
             first = manifest.groupings[0]
@@ -311,7 +365,7 @@ class _Checker:
             if isinstance(utility, RateUtility):
                 wanted = [(("utility", at, "class"), str(utility.class_))]
             elif isinstance(utility, ScoreUtility) and utility.score == "condition":
-                names = [card.labels[index] for name in manifest.conditions if (index := card.index(name)) is not None]
+                names = [label for name in manifest.conditions if (label := card.label(name)) is not None]
                 wanted = [(("utility", at, "score"), name) for name in names]
             elif isinstance(utility, ScoreUtility) and not isinstance(utility.score, str):
                 wanted = [(("utility", at, "score"), str(utility.score.class_))]
@@ -366,13 +420,28 @@ class _Checker:
         per_contributor = budget.images_per_contributor or IMAGES_PER_CONTRIBUTOR
         return per_contributor * len(manifest.groupings[0].contributors)
 
-    def _proxies(self, manifest: Manifest) -> tuple[str, ...]:
+    def _proxies(self, manifest: Manifest, card: ModelCard | None) -> tuple[str, ...]:
         kind = self._spec.proxy.kind
-        if isinstance(kind, tuple):
-            return kind
+        asked = kind if isinstance(kind, tuple) else (kind,)
+        if card is not None and "image" in asked:
+            self._check_image_proxy(card)
         if kind != "auto":
-            return (kind,)
+            return asked
+        if card is not None and not self._starts_from_images(card):
+            return ("prompt",)
         first = manifest.groupings[0]
         pairs = np.unique(first.of_row * np.int64(len(manifest.conditions)) + manifest.condition_of_row)
         shared = len(manifest.conditions) < len(pairs)
         return ("image",) if manifest.image is not None and shared else ("prompt",)
+
+    def _check_image_proxy(self, card: ModelCard) -> None:
+        key: Key = ("proxy", "kind")
+        if not card.image_to_image:
+            message = f"{harmless(card.pipeline or '', 60)} has no counterpart that starts from images"
+            self._problem(key, message, 'Write `kind = "prompt"`.')
+        elif not self._starts_from_images(card):
+            message = f"`{self._spec.sampling.scheduler}` doesn't start from images with a model of flow matching"
+            self._problem(("sampling", "scheduler"), message, f"Take one of {', '.join(FLOW_IMAGE_SCHEDULERS)}.")
+
+    def _starts_from_images(self, card: ModelCard) -> bool:
+        return card.image_to_image and not (card.flow and self._spec.sampling.scheduler not in FLOW_IMAGE_SCHEDULERS)

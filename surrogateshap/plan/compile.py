@@ -126,6 +126,7 @@ def _pools(checked: Checked) -> tuple[Pool, ...]:
     per_coalition = spec.budget.images_per_coalition or IMAGES_PER_COALITION
     images = per_coalition if fresh else checked.images
     unconditional = per_coalition if fresh else max(32, images // len(manifest.groupings[0].contributors))
+    adapters = [(adapter.digest, adapter.weight_name, adapter.scale) for adapter in checked.adapters]
     pools = []
     try:
         for proxy in checked.proxies:
@@ -134,8 +135,8 @@ def _pools(checked: Checked) -> tuple[Pool, ...]:
                 seed=spec.seed,
                 images=images,
                 unconditional=unconditional if spec.empty.kind == "unconditional" else 0,
-                generation=keys.generation(spec, model, proxy),
-                unconditional_generation=keys.generation(spec, model, "prompt"),
+                generation=keys.generation(spec, model, proxy, adapters),
+                unconditional_generation=keys.generation(spec, model, "prompt", adapters),
             )
             if fresh:
                 for group in manifest.groupings:

@@ -1,6 +1,7 @@
 """JSON configs of models and encoders, as diffusers and transformers write them: read, never loaded."""
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,26 @@ def read_json(path: Path) -> dict[str, Any]:
     raise ValueError(f"{path.name} is not a JSON object")
 
 
-def check_weights(folder: Path) -> None:
-    """Raises ValueError unless the weights are safetensors of this very folder."""
-    if (folder / "adapter_config.json").exists():
+def check_weights(folder: Path, listing: frozenset[str] | None = None, prefix: str = "") -> frozenset[str]:
+    """Names of a folder's files. Raises ValueError unless its weights are safetensors of this very folder.
+
+    `listing` holds the names of all files of a repository, relative to it, where only its configs are on disk; `prefix`
+    is what those of this folder begin with, such as `unet/`. None: what is on disk counts.
+    """
+    if listing is None:
+        names = frozenset(path.name for path in folder.glob("*") if path.is_file())
+    else:
+        names = frozenset(name.removeprefix(prefix) for name in listing if name.startswith(prefix))
+    if "adapter_config.json" in names:
         raise ValueError(f"{folder.name} has an adapter_config.json, which would load another model; merge the adapter")
-    for index in folder.glob("*.index.json"):
-        shards = read_json(index).get("weight_map")
+    for index in sorted(name for name in names if fnmatch(name, "*.index*.json")):
+        shards = read_json(folder / index).get("weight_map")
         for shard in shards.values() if isinstance(shards, dict) else [None]:
-            if not isinstance(shard, str) or Path(shard).name != shard or not (folder / shard).is_file():
-                raise ValueError(f"{index.name} names weights that are not files beside it")
-    if not any(folder.glob("*.safetensors")):
+            if not isinstance(shard, str) or "/" in shard or shard not in names:
+                raise ValueError(f"{index} names weights that are not files beside it")
+    if not any(name.endswith(".safetensors") and "/" not in name for name in names):
         raise ValueError(f"{folder.name} has no weights as safetensors")
+    return names
 
 
 def class_names(id2label: Any, count: int) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from surrogateshap.text import digest
 METHOD = 3
 """Raised whenever the same spec would give other results than before."""
 
+Adapter = tuple[str, str | None, float]
+"""Digest of a LoRA adapter's source, the file in it that is meant, and its scale."""
+
 
 def semantic(section: Any, dropped: frozenset[str] = frozenset()) -> Any:
     """A section's values as JSON, less its execution and cosmetic keys and those `dropped`."""
@@ -23,13 +26,19 @@ def semantic(section: Any, dropped: frozenset[str] = frozenset()) -> Any:
     return section.model_dump(mode="json", include=kept)
 
 
-def generation(spec: Spec, model_digest: str, proxy: str) -> str:
-    """Of an image: the model and how it is sampled; `proxy` is "prompt" for images from noise alone."""
+def generation(spec: Spec, model_digest: str, proxy: str, adapters: Sequence[Adapter] = ()) -> str:
+    """Of an image: the model and how it is sampled; `proxy` is "prompt" for images from noise alone.
+
+    `adapters` are those on top of the model.
+    """
     return digest(
         {
             "method": METHOD,
             "model": model_digest,
             "null_class": spec.model.null_class,
+            "variant": spec.model.variant,
+            "dtype": spec.model.dtype,
+            "adapters": [list(adapter) for adapter in adapters],
             "sampling": semantic(spec.sampling, frozenset({"mode"})),
             "strength": spec.proxy.strength if proxy == "image" else None,
         }
@@ -43,6 +52,8 @@ def denoising(spec: Spec, model_digest: str, levels: int) -> str:
             "method": METHOD,
             "model": model_digest,
             "null_class": spec.model.null_class,
+            "variant": spec.model.variant,
+            "size": [spec.sampling.height, spec.sampling.width],
             "levels": levels,
             "seed": spec.seed,
         }
@@ -142,6 +153,8 @@ def _section(value: Any) -> Any:
     for rule in document.get("grouping") or ():
         if isinstance(rule, dict):
             rule["groups"] = rule.get("groups") is not None
+    if "adapters" in document:
+        document["adapters"] = [{k: v for k, v in one.items() if k not in _PATHS} for one in document["adapters"]]
     if document.get("reference") not in (None, "manifest"):
         document["reference"] = "file"
     return document

@@ -304,6 +304,8 @@ class ExecutionSection(Section):
     """Images per batch, and per shard that an interrupted run doesn't have to repeat."""
     threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=EXECUTION)
     """CPU threads of models and of linear algebra. Default: the libraries' own choice."""
+    compile: bool = Field(default=False, json_schema_extra=EXECUTION)
+    """Compiles the denoiser first: minutes before the first image, then faster ones. For long runs on a GPU."""
 
 
 class Spec(Section):

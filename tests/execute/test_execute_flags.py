@@ -16,7 +16,7 @@ from surrogateshap.events import Event, StageFinished, StageProgress
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.models.class_conditional import ClassConditionalModel
 from surrogateshap.plan.cards import ModelCard, read_model_card
-from surrogateshap.spec.model import SamplingSection
+from surrogateshap.spec.model import ModelSection, SamplingSection
 from surrogateshap.store import Store
 from tests.tiny import OWNERS, SIDE, SPEC, Project, rows, run_files
 
@@ -31,9 +31,19 @@ FLAGS: dict[str, Any] = {
 }
 
 
+def card_of(folder: Path) -> ModelCard:
+    return read_model_card(folder, ModelSection(source="model"), SamplingSection())
+
+
 def load(folder: Path, card: ModelCard | None = None, **sampling: Any) -> ClassConditionalModel:
     section = SamplingSection(**sampling)
-    return ClassConditionalModel(folder / "model", card or read_model_card(folder / "model", None), section, 0.5, CPU)
+    return ClassConditionalModel(
+        folder / "model",
+        card or card_of(folder / "model"),
+        section,
+        0.5,
+        CPU,
+    )
 
 
 def asked(number: int = 5) -> list[Request]:

@@ -23,7 +23,7 @@ from surrogateshap.execute.images import decode
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.models.class_conditional import ClassConditionalModel
 from surrogateshap.plan.cards import ModelCard, read_model_card
-from surrogateshap.spec.model import SamplingSection
+from surrogateshap.spec.model import ModelSection, SamplingSection
 from tests.tiny import SIDE, Project, png
 
 CPU = torch.device("cpu")
@@ -31,10 +31,18 @@ SOURCE = np.linspace(0, 255, SIDE * SIDE).astype(np.uint8).reshape(SIDE, SIDE, 1
 SCHEDULERS = ("model", "ddim", "dpmsolver++", "euler", "euler_a", "heun", "unipc", "lcm", "ddpm")
 
 
+def card_of(folder: Path) -> ModelCard:
+    return read_model_card(folder, ModelSection(source="model"), SamplingSection())
+
+
 def model(folder: Path, strength: float = 0.5, card: ModelCard | None = None, **sampling: Any) -> ClassConditionalModel:
     section = SamplingSection(**({"steps": 4, "guidance_scale": 2.0} | sampling))
     return ClassConditionalModel(
-        folder / "model", card or read_model_card(folder / "model", None), section, strength, CPU
+        folder / "model",
+        card or card_of(folder / "model"),
+        section,
+        strength,
+        CPU,
     )
 
 

@@ -23,11 +23,15 @@ from tests.tiny import SPEC, Project, rows
 ANOTHER: dict[str, Any] = {
     "seed": 4,
     "model.null_class": 4,
+    "model.dtype": "float32",
+    "model.variant": "fp16",
     "proxy.kind": "image",
     "proxy.strength": 0.6,
     "sampling.scheduler": "ddim",
     "sampling.steps": 5,
     "sampling.guidance_scale": 1.0,
+    "sampling.height": 16,
+    "sampling.width": 16,
     "contributors.condition": "again",
     "contributors.image": "picture",
     "contributors.where": {"region": ["north", "south"]},
@@ -65,7 +69,16 @@ ELSEWHERE = {
 }
 """The same for keys that only go with others."""
 PATHS = {"model.source", "contributors.manifest", "fidelity.anchors"}
-UNHASHED = {"name", "execution.batch_size", "execution.threads", "execution.device", "fidelity.trainer"}
+ON_PIPELINES = {"model.adapters"}
+"""Change the plan too, and go with none of this project's models: see tests/execute/test_execute_pipelines.py."""
+UNHASHED = {
+    "name",
+    "execution.compile",
+    "execution.batch_size",
+    "execution.threads",
+    "execution.device",
+    "fidelity.trainer",
+}
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -78,7 +91,9 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 @pytest.fixture
 def project(tiny: Project) -> Project:
-    """With the manifest's columns under two names each."""
+    """With the manifest's columns under two names each, and the model's weights too."""
+    weights = tiny.folder / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copy(weights, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
     tiny.manifest(rows().with_columns(again=pl.col("label"), picture=pl.col("image")))
     for split in ("train", "test"):
         (tiny.folder / "splits" / split).mkdir(parents=True)
@@ -87,7 +102,7 @@ def project(tiny: Project) -> Project:
 
 
 def test_every_key_of_the_spec_is_known_here() -> None:
-    assert set(keys_of(Spec)) == {*ANOTHER, *ELSEWHERE, *PATHS, *UNHASHED, "spec_version"} - {"empty"}
+    assert set(keys_of(Spec)) == {*ANOTHER, *ELSEWHERE, *PATHS, *UNHASHED, *ON_PIPELINES, "spec_version"} - {"empty"}
 
 
 def test_every_key_that_changes_results_changes_the_plan(project: Project) -> None:
@@ -100,7 +115,10 @@ def test_every_key_that_changes_results_changes_the_plan(project: Project) -> No
 
 def test_names_places_and_execution_do_not_change_the_plan(project: Project) -> None:
     same = project.plan()
-    for change in ({"name": "other"}, {"execution": {"batch_size": 3, "threads": 2, "device": "auto"}}):
+    for change in (
+        {"name": "other"},
+        {"execution": {"batch_size": 3, "threads": 2, "device": "auto", "compile": True}},
+    ):
         assert project.plan(change).plan_id == same.plan_id
     shutil.move(project.folder / "model", project.folder / "moved")
     shutil.move(project.folder / "data.parquet", project.folder / "moved.parquet")

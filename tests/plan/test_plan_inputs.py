@@ -10,6 +10,7 @@ from surrogateshap.plan.cards import read_model_card
 from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.encoders import read_classifier_labels
 from surrogateshap.plan.inputs import digest_path
+from surrogateshap.spec.model import ModelSection, SamplingSection
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def card_of(folder: Path, null_class: int | None = None, index: Any = None, **un
     complete(folder)
     (folder / "model_index.json").write_text(json.dumps({"unet": []} if index is None else index))
     (folder / "unet" / "config.json").write_text(json.dumps({k: v for k, v in (UNET | unet).items() if v is not ...}))
-    return read_model_card(folder, null_class)
+    return read_model_card(folder, ModelSection(source="x", null_class=null_class), SamplingSection())
 
 
 NAMES = {"0": "cat", "1": "7", "2": "dog"}
@@ -133,7 +134,7 @@ def test_a_null_class_that_the_model_lacks(folder: Path) -> None:
 def test_configs_that_cannot_be_read(folder: Path, text: str) -> None:
     (folder / "model_index.json").write_text(text, errors="surrogatepass")
     with pytest.raises(ValueError, match=r"model_index\.json can't be read"):
-        read_model_card(folder, None)
+        read_model_card(folder, ModelSection(source="x"), SamplingSection())
     with pytest.raises(ValueError, match=r"has no config\.json"):
         read_classifier_labels(folder)
 

@@ -11,8 +11,8 @@ import numpy as np
 class Request:
     """One image to make."""
 
-    condition: int | None
-    """Index of the class; None for no condition."""
+    condition: int | str | None
+    """Index of the class, or the prompt; None for no condition."""
     seed: int
     """Of the image's noise, which is drawn on the CPU: the same on every device and in every batch."""
     source: np.ndarray | None
@@ -39,10 +39,14 @@ class Model(Protocol):
         """Images (N, H, W, C) uint8, in the order of the requests, in one batch."""
         ...
 
+    def compile(self) -> None:
+        """Has the denoiser compiled when it is first used."""
+        ...
+
     def denoising_losses(self, requests: Sequence[Request], levels: int) -> DenoisingLosses:
         """Losses of the requests' sources under their conditions, at `levels` levels of noise, in one batch.
 
         Every request has a condition and a source. Raises RunError where the model's noise schedule or what it
-        predicts isn't known.
+        predicts isn't known, or where its losses aren't.
         """
         ...

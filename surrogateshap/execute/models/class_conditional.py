@@ -36,6 +36,7 @@ class ClassConditionalModel:
                 torch_dtype=torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
+                variant=card.variant,
                 low_cpu_mem_usage=False,
                 output_loading_info=True,
             )
@@ -47,6 +48,10 @@ class ClassConditionalModel:
             raise not_loaded("model", folder, error, "Save it with diffusers.") from error
         self._unet.to(device).eval().requires_grad_(False)
         self.dtype = "float32"
+
+    def compile(self) -> None:
+        """Has the UNet compiled when it is first used."""
+        self._unet.compile()
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> np.ndarray:
@@ -109,7 +114,7 @@ class ClassConditionalModel:
             raise RunError(
                 'the model has no class that means "no class"', 'Give v(∅) itself: `[empty] kind = "value"`.'
             )
-        return torch.tensor([null if request.condition is None else request.condition for request in requests])
+        return torch.tensor([null if request.condition is None else int(request.condition) for request in requests])
 
     def _predict(self, sample: torch.Tensor, timestep: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Classifier-free guidance (Ho & Salimans 2022): null + scale × (conditional − null)."""
