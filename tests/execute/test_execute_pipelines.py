@@ -527,13 +527,14 @@ def test_what_a_class_conditional_unet_cannot_do(tiny: Project) -> None:
 def test_anchors_of_pipelines(piped: Callable[[str], Project], saved: Saved) -> None:
     project = piped("sd")
     trainer = ["{python}", "train.py", "{rows}", "{out}"]
-    path = project.spec(spec() | {"fidelity.trainer": trainer, "execution.batch_size": 8})
+    changes = spec() | {"fidelity.trainer": trainer, "execution.batch_size": 8}
+    path = project.spec(changes)
     copy = "import shutil, sys\nshutil.copytree('pipeline', sys.argv[2], dirs_exist_ok=True)\n"
     (project.folder / "train.py").write_text(copy)
     anchors = project.folder / "anchors"
-    api.plan_anchors(str(path), 2, anchors)
+    api.plan_anchors(str(path), 4, anchors)
     table = api.train_anchors(anchors, spec=path, allow_commands=True, images=8)
-    compared = spec() | {"fidelity.anchors": table.relative_to(project.folder).as_posix()}
+    compared = changes | {"fidelity.anchors": table.relative_to(project.folder).as_posix()}
     assert {game.fidelity is not None for game in project.apply(compared).games} == {True}
     shutil.copytree(saved("sdxl"), project.folder / "other")
     (project.folder / "train.py").write_text(copy.replace("pipeline", "other"))
