@@ -307,7 +307,7 @@ def spec(**changes: Any) -> dict[str, Any]:
         "contributors": contributors,
         "sampling": {"steps": 3, "guidance_scale": 3.0, "height": SIDE, "width": SIDE},
         "utility": [{"name": "sure", "kind": "score"}, {"name": "variety", "kind": "inception"}],
-        "budget": {"images_per_contributor": 6},
+        "budget": {"images_per_contributor": 4},
         "proxy": {"kind": "prompt", "strength": 0.6},
     }
     return base | changes

@@ -10,9 +10,11 @@ from surrogateshap.store import Store
 
 _PACKAGES = (
     "surrogateshap",
+    "accelerate",
     "diffusers",
     "lightgbm",
     "numpy",
+    "peft",
     "polars",
     "pydantic",
     "safetensors",

@@ -42,6 +42,8 @@ IMAGES_PER_CONTRIBUTOR = 100
 IMAGES_PER_COALITION = 256
 FLOW_SCHEDULERS = ("model", "euler", "dpmsolver++", "unipc")
 """By which models of flow matching are sampled."""
+UNSCALED = ("euler", "euler_a", "heun")
+"""Schedulers whose first noise a pipeline has to scale, which diffusers' DiTPipeline doesn't."""
 FLOW_IMAGE_SCHEDULERS = ("model", "euler")
 """The same where they start from images: the others can't noise one."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -339,6 +341,9 @@ class _Checker:
         if not card.guided and spec.sampling.guidance_scale > 1:
             message = f"{card.pipeline} guides with class 1000, and the model has {len(card.labels):,} classes"
             self._problem(("sampling", "guidance_scale"), message, "Write `guidance_scale = 1.0`.")
+        if card.pipeline == "DiTPipeline" and spec.sampling.scheduler in UNSCALED:
+            message = f"DiTPipeline starts from noise of variance 1, and `{spec.sampling.scheduler}` from much more"
+            self._problem(("sampling", "scheduler"), message, "Take `model`, `ddim`, `ddpm`, `dpmsolver++` or `unipc`.")
         if card.flow and spec.sampling.scheduler not in FLOW_SCHEDULERS:
             message = f"the model was trained by flow matching, which `{spec.sampling.scheduler}` doesn't sample"
             self._problem(("sampling", "scheduler"), message, f"Take one of {', '.join(FLOW_SCHEDULERS)}.")

@@ -301,7 +301,8 @@ class ExecutionSection(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", json_schema_extra=EXECUTION)
     """`auto` takes a GPU where there is one."""
     batch_size: int = Field(default=256, ge=1, lt=2**31, json_schema_extra=EXECUTION)
-    """Images per batch, and per shard that an interrupted run doesn't have to repeat."""
+    """Images per shard that an interrupted run doesn't have to repeat, and most per batch: those of a model are halved
+    until they fit into the device's memory."""
     threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=EXECUTION)
     """CPU threads of models and of linear algebra. Default: the libraries' own choice."""
     compile: bool = Field(default=False, json_schema_extra=EXECUTION)

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
-from diffusers.pipelines import auto_pipeline
 from peft import LoraConfig, get_peft_model_state_dict
 
 from surrogateshap import api
-from surrogateshap.errors import DeviceError, InterruptedRun, RunError, SpecError
+from surrogateshap.errors import DeviceError, InterruptedRun, RunError
 from surrogateshap.events import Event, StageProgress
 from surrogateshap.execute.models import Model, Request
 from surrogateshap.execute.models.pipeline import PipelineModel, Strength
@@ -26,7 +25,6 @@ from surrogateshap.plan.adapters import adapter_file
 from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.check import FLOW_SCHEDULERS, AdapterInput
 from surrogateshap.plan.compile import compile_spec
-from surrogateshap.plan.pipelines import DISTILLED, IMAGE_TO_IMAGE
 from surrogateshap.spec.model import ModelSection, SamplingSection
 from surrogateshap.store import Store
 from tests import pipelines
@@ -37,30 +35,6 @@ CPU = torch.device("cpu")
 SAMPLING: dict[str, Any] = {"steps": 3, "guidance_scale": 3.0, "height": SIDE, "width": SIDE}
 SOURCE = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 Saved = Callable[[str], Path]
-
-
-@pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    """A family's pipeline in diffusers layout, built once: copy it, don't change it."""
-    root = tmp_path_factory.mktemp("pipelines")
-
-    def build(family: str) -> Path:
-        folder = root / family
-        return folder if folder.exists() else pipelines.save(family, folder)
-
-    return build
-
-
-@pytest.fixture
-def piped(tiny: Project, saved: Saved) -> Callable[[str], Project]:
-    """A project whose model is a family's pipeline."""
-
-    def build(family: str) -> Project:
-        shutil.copytree(saved(family), tiny.folder / "pipeline")
-        pipelines.rows().write_parquet(tiny.folder / "captions.parquet")
-        return tiny
-
-    return build
 
 
 def card_of(folder: Path, model: dict[str, Any] | None = None, **sampling: Any) -> ModelCard:
@@ -133,8 +107,7 @@ def test_images_do_not_depend_on_their_batch(saved: Saved, family: str, source: 
     together = model.generate(asked)
     assert together.shape == (4, SIDE, SIDE, 3)
     assert len({image.tobytes() for image in together}) == 4
-    for image, request in zip(together, asked, strict=True):
-        assert apart(model.generate([request])[0], image) <= 1
+    assert apart(model.generate(asked[1:2])[0], together[1]) <= 1
     assert apart(model.generate(asked[::-1])[::-1], together) <= 1
 
 
@@ -249,14 +222,15 @@ def test_prompts_of_unequal_lengths_are_encoded_together() -> None:
     assert cached.calls == 4
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "dpmsolver++", "euler", "euler_a", "heun", "unipc", "lcm", "ddpm"])
-@pytest.mark.parametrize("family", ["sd", "dit"])
+@pytest.mark.parametrize(
+    ("family", "scheduler"),
+    [("sd", name) for name in ("ddim", "dpmsolver++", "euler", "euler_a", "heun", "unipc", "lcm", "ddpm")]
+    + [("dit", name) for name in ("ddpm", "dpmsolver++", "lcm")],
+)
 def test_every_scheduler_by_name(saved: Saved, family: str, scheduler: str) -> None:
     model, asked = load(saved(family), scheduler=scheduler), requests(family)
     together = model.generate(asked)
-    assert apart(together, model.generate(asked)) == 0
-    for image, request in zip(together, asked, strict=True):
-        assert apart(model.generate([request])[0], image) <= 2
+    assert apart(model.generate(asked[:0:-1])[::-1], together[1:]) <= 2
 
 
 @pytest.mark.parametrize("scheduler", FLOW_SCHEDULERS)
@@ -445,132 +419,28 @@ class TestAdapters:
         shutil.move(project.folder / "lora", project.folder / "moved")
         assert project.plan(changes({"source": "moved"})).plan_id == plans[1].plan_id
 
-    @pytest.mark.parametrize(
-        ("names", "weight_name", "message"),
-        [
-            ((), None, "no weights as safetensors"),
-            (("a.bin",), None, "no weights as safetensors"),
-            (("a.safetensors", "b.safetensors"), None, "has 2 safetensors files: write `weight_name`"),
-            (("a.safetensors",), "b.safetensors", "has no file b.safetensors"),
-        ],
-    )
-    def test_which_file(self, tmp_path: Path, names: tuple[str, ...], weight_name: str | None, message: str) -> None:
-        for name in names:
-            (tmp_path / name).touch()
-        for listing in (None, frozenset(names)):
-            with pytest.raises(ValueError, match=message):
-                adapter_file(tmp_path, weight_name, listing)
-        (tmp_path / "c.pt").touch()
-        with pytest.raises(ValueError, match="not a safetensors file"):
-            adapter_file(tmp_path / "c.pt", None)
-
     def test_adapters_of_something_else(self, saved: Saved, lora: Path) -> None:
         with pytest.raises(RunError, match="can't be loaded"):
             load(saved("sd3"), adapters=[AdapterInput(adapter_file(lora, None), "", None, 1.0)])
 
 
-def test_the_tables_of_pipelines_agree_with_diffusers() -> None:
-    counterparts = auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING
-    for name, pipeline in auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.items():
-        if "Control" in pipeline.__name__:  # needs an image of another kind besides
-            continue
-        other = counterparts.get(name)
-        noised = other is not None and "strength" in inspect.signature(other.__call__).parameters
-        assert (pipeline.__name__ in IMAGE_TO_IMAGE) == noised, pipeline
-    import diffusers
-
-    assert all(hasattr(diffusers, name) for name in DISTILLED | IMAGE_TO_IMAGE - {"KolorsPipeline"})
-
-
-def problems(project: Project, changes: dict[str, Any]) -> dict[str, str]:
-    with pytest.raises(SpecError) as caught:
-        api.validate(project.spec(changes))
-    return {problem.key: f"{problem.message} {problem.remedy}" for problem in caught.value.problems}
-
-
-@pytest.mark.parametrize(
-    ("family", "changes", "key", "message"),
-    [
-        ("pixart", {"proxy": {"kind": "image"}}, "proxy.kind", "PixArtAlphaPipeline has no counterpart"),
-        ("dit", {"proxy": {"kind": ["prompt", "image"]}}, "proxy.kind", "DiTPipeline has no counterpart"),
-        ("sd", {"flags": {"denoising_loss": True}}, "flags.denoising_loss", "class-conditional UNets alone"),
-        ("flux", {"sampling": {"steps": 3}}, "model.source", "doesn't say which size it was trained at"),
-        ("sd", {"sampling": SAMPLING | {"height": 5000}}, "sampling.height", ""),
-        ("dit", {"sampling": SAMPLING | {"height": 32}}, "model.source", "makes images of 16 × 16 pixels alone"),
-        ("sd3", {"sampling": SAMPLING | {"scheduler": "ddim"}}, "sampling.scheduler", "trained by flow matching"),
-        ("sd", {"model": {"source": "pipeline", "null_class": 3}}, "model.source", "has no classes"),
-        ("dit", {"model": {"source": "pipeline", "null_class": 3}}, "model.source", "class 1000 means no class"),
-        ("sd", {"model": {"source": "pipeline", "variant": "fp16"}}, "model.source", "no weights of the variant"),
-    ],
-)
-def test_what_a_pipeline_cannot_do(
-    piped: Callable[[str], Project], family: str, changes: dict[str, Any], key: str, message: str
-) -> None:
-    assert message in problems(piped(family), spec(**changes))[key]
-
-
-def test_flow_matching_and_images(piped: Callable[[str], Project]) -> None:
-    project = piped("sd3")
-    few = SAMPLING | {"scheduler": "dpmsolver++"}
-    found = problems(project, spec(sampling=few, proxy={"kind": "image"}))
-    assert "doesn't start from images" in found["sampling.scheduler"]
-    assert [pool.proxy for pool in project.plan(spec(sampling=few, proxy={"kind": "auto"})).pools] == ["prompt"]
-    assert [pool.proxy for pool in project.plan(spec(proxy={"kind": "auto"})).pools] == ["image"]
-
-
-def test_what_a_class_conditional_unet_cannot_do(tiny: Project) -> None:
-    assert "compute in float32" in problems(tiny, {"model.dtype": "bfloat16"})["model.dtype"]
-    adapted = problems(tiny, {"model": {"source": "model", "adapters": [{"source": "model/unet"}]}})
-    assert "adapters go on text-to-image pipelines" in adapted["model.adapters"]
-
-
 def test_anchors_of_pipelines(piped: Callable[[str], Project], saved: Saved) -> None:
     project = piped("sd")
     trainer = ["{python}", "train.py", "{rows}", "{out}"]
-    path = project.spec(spec() | {"fidelity.trainer": trainer, "execution.batch_size": 8})
+    changes = spec() | {"fidelity.trainer": trainer, "execution.batch_size": 8}
+    path = project.spec(changes)
     copy = "import shutil, sys\nshutil.copytree('pipeline', sys.argv[2], dirs_exist_ok=True)\n"
     (project.folder / "train.py").write_text(copy)
     anchors = project.folder / "anchors"
-    api.plan_anchors(str(path), 2, anchors)
+    api.plan_anchors(str(path), 4, anchors)
     table = api.train_anchors(anchors, spec=path, allow_commands=True, images=8)
-    compared = spec() | {"fidelity.anchors": table.relative_to(project.folder).as_posix()}
+    compared = changes | {"fidelity.anchors": table.relative_to(project.folder).as_posix()}
     assert {game.fidelity is not None for game in project.apply(compared).games} == {True}
     shutil.copytree(saved("sdxl"), project.folder / "other")
     (project.folder / "train.py").write_text(copy.replace("pipeline", "other"))
     api.plan_anchors(str(path), 2, project.folder / "more")
     with pytest.raises(RunError, match="another pipeline than the run's: StableDiffusionXLPipeline instead of"):
         api.train_anchors(project.folder / "more", spec=path, allow_commands=True, images=8)
-
-
-@pytest.mark.parametrize("how", ["pipeline", "component", "module", "auto_map", "tokenizer", "pickle", "library"])
-def test_code_of_strangers_is_never_run(piped: Callable[[str], Project], how: str) -> None:
-    project = piped("sd")
-    folder = project.folder / "pipeline"
-    marker, index = folder / "ran", folder / "model_index.json"
-    code = f"open({str(marker)!r}, 'w')\nfrom diffusers import StableDiffusionPipeline, UNet2DConditionModel\n"
-    document = json.loads(index.read_text())
-    if how == "pipeline":
-        document["_class_name"] = ["mine", "StableDiffusionPipeline"]
-        (folder / "mine.py").write_text(code)
-    elif how == "component":
-        document["unet"] = ["mine", "UNet2DConditionModel"]
-        (folder / "unet" / "mine.py").write_text(code)
-    elif how == "module":
-        document["unet"] = ["os.path", "UNet2DConditionModel"]
-    elif how == "library":
-        document["unet"] = ["subprocess", "Popen"]
-    elif how in ("auto_map", "tokenizer"):
-        place = ("text_encoder", "config.json") if how == "auto_map" else ("tokenizer", "tokenizer_config.json")
-        config = folder.joinpath(*place)
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "mine.Model"}}))
-    else:
-        for file in (folder / "unet").glob("*.safetensors"):
-            file.unlink()
-        (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04")
-    index.write_text(json.dumps(document))
-    with pytest.raises((SpecError, RunError), match=r"code of its own|no weights as safetensors|neither diffusers nor"):
-        project.apply(spec())
-    assert not marker.exists()
 
 
 def test_missing_weights_are_never_made_up(saved: Saved, tmp_path: Path) -> None:
@@ -583,25 +453,6 @@ def test_missing_weights_are_never_made_up(saved: Saved, tmp_path: Path) -> None
         save_file(weights, folder / part / name, metadata={"format": "pt"})
         with pytest.raises(RunError, match=r"1 of its weights are missing or misshapen"):
             load(folder)
-
-
-def test_only_configs_on_disk(saved: Saved, tmp_path: Path) -> None:
-    """As planning has it of a hub's models: configs and a list of all files."""
-    folder = saved("sd")
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    listing = frozenset(file.relative_to(folder).as_posix() for file in files)
-    for file in files:
-        if file.suffix == ".json":
-            copy = tmp_path / "configs" / file.relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, copy)
-    section, sampling = ModelSection(source="x"), SamplingSection()
-    assert read_model_card(tmp_path / "configs", section, sampling, listing) == read_model_card(
-        folder, section, sampling
-    )
-    without = frozenset(name for name in listing if not name.startswith("unet/diffusion"))
-    with pytest.raises(ValueError, match="unet has no weights as safetensors"):
-        read_model_card(tmp_path / "configs", section, sampling, without)
 
 
 def test_a_pipeline_that_fails_says_why(saved: Saved) -> None:
