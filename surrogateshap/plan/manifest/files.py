@@ -65,7 +65,9 @@ class Part:
                 frame = pl.scan_ndjson(name, schema=schema, infer_schema_length=None)
             case "arrow":
                 check_arrow(self.path)
-                frame = pl.read_ipc_stream(self.path, columns=None if columns is None else list(columns)).lazy()
+                frame = careful(
+                    lambda: pl.read_ipc_stream(self.path, columns=None if columns is None else list(columns))
+                ).lazy()
         return frame if columns is None else frame.select(columns)
 
 
