@@ -127,13 +127,12 @@ def kind_of(path: Path) -> Kind | Literal["croissant"]:
 
 def _kind_of_json(path: Path) -> Literal["jsonl", "croissant"]:
     with path.open("rb") as file:
-        line = file.readline(_LINE).removeprefix(b"\xef\xbb\xbf")
-        while not line.strip():
-            line = file.readline(_LINE)
+        head = file.read(_LINE)
+    line = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
     try:
         first = json.loads(line)
     except (ValueError, RecursionError):
-        return "croissant" if b'"@context"' in path.open("rb").read(_LINE) else "jsonl"
+        return "croissant" if b'"@context"' in head else "jsonl"
     return "croissant" if isinstance(first, dict) and "@context" in first else "jsonl"
 
 
