@@ -50,3 +50,10 @@ def test_times_that_nobody_measured_are_said_to_be_unknown() -> None:
     lines = explain(plan.model_copy(update={"stages": stages, "cost": cost})).splitlines()
     assert "  time             unknown until a run has measured it" in lines
     assert sum(line.endswith("  unknown") and line[2] in "+~" for line in lines) == 3
+
+
+def test_conditions_without_an_image_are_said_to_be_there() -> None:
+    plan = peaceful_plan()
+    pools = tuple(pool.model_copy(update={"conditions": 1_000, "conditions_in_all": 90_000}) for pool in plan.pools)
+    text = " ".join(explain(plan.model_copy(update={"pools": pools})).split())
+    assert "; 1,000 of 90,000 conditions, which stand for the others; " in text

@@ -14,9 +14,11 @@ from pydantic import BaseModel
 from surrogateshap import api
 from surrogateshap.errors import PlanError, Problem, SpecError
 from surrogateshap.plan.check import check_spec
+from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.compile import compile_spec, indistinguishable
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.plan.model import Plan
+from surrogateshap.spec.load import load_spec
 from surrogateshap.spec.model import Spec
 from tests.tiny import SPEC, Project, rows
 
@@ -404,6 +406,23 @@ def test_problems_are_told_where_they_are(
     assert line.startswith(key.rpartition(".")[2] if table[1] and "[" not in key else table[0] + " =") or (
         key == "model.source" and "model" in line
     )
+
+
+def test_fewer_images_than_conditions_need(tiny: Project) -> None:
+    """Drawn conditions stand for the others, but a pool that grows shows all of them."""
+    contributors = SPEC["contributors"] | {"grouping": [{"name": "region", "by": ["region"]}]}
+    changes = {"contributors": contributors, "proxy.kind": "prompt", "budget": {"images": 7}}
+    (pool,) = tiny.plan(changes).pools
+    assert (pool.images - pool.unconditional, pool.conditions_in_all) == (7, 4)
+    changes["budget"] = {"images": 7, "stop_when": {"stable_top": 1}}
+    ((key, problem),) = problems_of(tiny.spec(changes)).items()
+    assert key == "budget.stop_when"
+    assert "8 are needed" in problem.remedy
+
+
+def test_ten_thousand_contributors_have_more_coalitions_than_a_number_holds(tiny: Project) -> None:
+    spec = load_spec(tiny.spec())
+    assert choose(spec.spec, 10_000, Evaluation(1e-6)).estimator == "surrogate"
 
 
 def test_a_reference_without_images(tiny: Project) -> None:

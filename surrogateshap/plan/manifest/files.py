@@ -65,7 +65,9 @@ class Part:
                 frame = pl.scan_ndjson(name, schema=schema, infer_schema_length=None)
             case "arrow":
                 check_arrow(self.path)
-                frame = pl.read_ipc_stream(self.path, columns=None if columns is None else list(columns)).lazy()
+                frame = careful(
+                    lambda: pl.read_ipc_stream(self.path, columns=None if columns is None else list(columns))
+                ).lazy()
         return frame if columns is None else frame.select(columns)
 
 
@@ -125,13 +127,12 @@ def kind_of(path: Path) -> Kind | Literal["croissant"]:
 
 def _kind_of_json(path: Path) -> Literal["jsonl", "croissant"]:
     with path.open("rb") as file:
-        line = file.readline(_LINE).removeprefix(b"\xef\xbb\xbf")
-        while not line.strip():
-            line = file.readline(_LINE)
+        head = file.read(_LINE)
+    line = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
     try:
         first = json.loads(line)
     except (ValueError, RecursionError):
-        return "croissant" if b'"@context"' in path.open("rb").read(_LINE) else "jsonl"
+        return "croissant" if b'"@context"' in head else "jsonl"
     return "croissant" if isinstance(first, dict) and "@context" in first else "jsonl"
 
 

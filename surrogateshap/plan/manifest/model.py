@@ -107,9 +107,7 @@ class Manifest:
         The column is `row_` where the file has a `row` of its own, and so on. Image files are in the frame themselves,
         in the place of their paths. Raises OSError where it can't be read.
         """
-        column, taken = "row", set(self.table.schema)
-        while column in taken:
-            column += "_"
+        column = self.table.free_name()
         wanted = rows if self.numbers is None else self.numbers[rows]
         frames = [
             frame.select(pl.Series(column, numbers, dtype=pl.UInt32), pl.all())

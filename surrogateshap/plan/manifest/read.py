@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from surrogateshap.plan.manifest.files import ManifestRefused, nearest
+from surrogateshap.plan.manifest.files import ManifestRefused, careful, nearest
 from surrogateshap.plan.manifest.filters import chosen_rows
 from surrogateshap.plan.manifest.groupings import Grouper, all_inputs, codes_of
 from surrogateshap.plan.manifest.images import first_outside, holds_images, look_at_images, read_image_file, spread
@@ -48,7 +48,7 @@ def read_manifest(loaded: "Loaded", path: Path, allow: Sequence[Path] = ()) -> t
     `allow` are folders besides the spec's own that tables of groups may lie in.
     """
     try:
-        return _Reader(loaded, path, allow).read()
+        return careful(_Reader(loaded, path, allow).read)
     except ManifestRefused as refused:
         message = f"`{harmless(loaded.spec.contributors.manifest)}`: {refused.message}"
         return None, [loaded.problem(("contributors", refused.key), message, refused.remedy)]

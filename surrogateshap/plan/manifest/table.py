@@ -19,6 +19,8 @@ _HELD = 128 << 20
 """Bytes of rows that are held at a time, about."""
 _SKIPPED = 256 << 10
 """Fewer bytes than that between two wanted rows are read rather than skipped."""
+_WORTH = 2 << 20
+"""Bytes that are read as fast as a run of rows is found."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,12 @@ class Table:
                 for some, frame in self._slices(part, columns, own, height):
                     yield some + (end - height), frame
             else:
-                frame = self._about(part, lambda part=part: collect(self._scan(part, columns)))  # type: ignore[misc]
-                yield own + (end - height), frame[own]
+                chosen = pl.Series(own)
+                frame = self._about(
+                    part,
+                    lambda part=part, chosen=chosen: collect(self._scan(part, columns).select(pl.all().gather(chosen))),  # type: ignore[misc]
+                )
+                yield own + (end - height), frame
 
     def _slices(
         self, part: Part, columns: Sequence[str] | None, rows: np.ndarray, height: int
@@ -100,23 +106,34 @@ class Table:
             for piece in np.split(run, np.flatnonzero(np.diff((run - run[0]) // most)) + 1):
                 length = int(piece[-1] - piece[0]) + 1
                 if held and reach + length > most:
-                    yield self._runs(part, columns, held)
+                    yield self._runs(part, columns, held, height)
                     held, reach = [], 0
                 held.append(piece)
                 reach += length
         if held:
-            yield self._runs(part, columns, held)
+            yield self._runs(part, columns, held, height)
 
     def _runs(
-        self, part: Part, columns: Sequence[str] | None, runs: list[np.ndarray]
+        self, part: Part, columns: Sequence[str] | None, runs: list[np.ndarray], height: int
     ) -> tuple[np.ndarray, pl.DataFrame]:
-        frame = self._scan(part, columns)
+        frame, rows = self._scan(part, columns), np.concatenate(runs)
+        span = int(rows[-1] - rows[0]) + 1
+        if span * (part.path.stat().st_size // max(1, height)) < len(runs) * _WORTH:
+            number = self.free_name()
+            chosen = pl.col(number).is_in(pl.Series(rows, dtype=pl.UInt32).implode())
+            return rows, self._about(part, lambda: collect(frame.with_row_index(number).filter(chosen).drop(number)))
         lengths = [int(run[-1] - run[0]) + 1 for run in runs]
         spans = [frame.slice(int(run[0]), length) for run, length in zip(runs, lengths, strict=True)]
-        table = self._about(part, lambda: collect(pl.concat(spans)))
         first = np.cumsum([0, *lengths[:-1]])
         places = np.concatenate([start + (run - run[0]) for run, start in zip(runs, first, strict=True)])
-        return np.concatenate(runs), table[places]
+        return rows, self._about(part, lambda: collect(pl.concat(spans).select(pl.all().gather(pl.Series(places)))))
+
+    def free_name(self) -> str:
+        """`row`, or with as many `_` behind it as make it no column's name."""
+        name = "row"
+        while name in self.schema or name in self._own_schema:
+            name += "_"
+        return name
 
     def _scan(self, part: Part, columns: Sequence[str] | None) -> pl.LazyFrame:
         if self.names is None:
