@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.compile import Compiled
+    from surrogateshap.plan.hub import Pins
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
@@ -56,7 +57,7 @@ def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path]
     from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths)
+    compiled = compile_spec(spec, allow_paths, pins=_pins(saved))
     opened = Store.existing(store_folder(spec, store))
     try:
         made = build_plan(compiled, opened)
@@ -106,7 +107,7 @@ def apply(
     from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths)
+    compiled = compile_spec(spec, allow_paths, pins=_pins(saved))
     if saved is not None:
         _refuse_stale(saved, build_plan(compiled, None), target)
     with Store.open(store_folder(spec, store)) as opened:
@@ -141,14 +142,16 @@ def evaluate(
     from surrogateshap.execute.fidelity import evaluate_run
     from surrogateshap.plan.anchors import read_anchors
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.hub import pins_of
 
     opened, row = _find_run(target, store)
     with opened:
         results = _results_of(opened, row)
         spec = _spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else _spec_of_run(opened, row)
-        compiled = compile_spec(spec, allow_paths)
+        made = opened.get_json(row.plan)
+        compiled = compile_spec(spec, allow_paths, pins=pins_of(made["inputs"]) if made is not None else None)
         if compiled.run != row.run:
-            _refuse_moved(opened.get_json(row.plan), compiled, row.run)
+            _refuse_moved(made, compiled, row.run)
         groups = {group.name: group for group in compiled.checked.manifest.groupings}
         chosen = grouping or compiled.checked.anchored.name
         names = [one.name for one in compiled.spec.utility]
@@ -229,6 +232,7 @@ def plan_anchors(
     run, and PlanError where there are not so many coalitions or the folder can't be written.
     """
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.hub import pins_of
     from surrogateshap.record.anchors import plan_anchors as write
 
     path = Path(target)
@@ -237,9 +241,9 @@ def plan_anchors(
     opened, row = _find_run(target, store, unfinished=True)
     with opened:
         beside = opened.root.parent / Path(row.spec_file).name
-    compiled = compile_spec(
-        next((file for file in (Path(row.spec_file), beside) if file.is_file()), beside), allow_paths
-    )
+        made = opened.get_json(row.plan)
+    spec = next((file for file in (Path(row.spec_file), beside) if file.is_file()), beside)
+    compiled = compile_spec(spec, allow_paths, pins=pins_of(made["inputs"]) if made is not None else None)
     if compiled.run != row.run:
         message = f"{harmless(compiled.checked.loaded.file)} is no longer what run {row.run} was made from"
         raise PlanError(message, f"It would be run {compiled.run}: name the spec itself.")
@@ -351,6 +355,13 @@ def _is_plan(target: Path) -> bool:
         return False
 
 
+def _pins(saved: "Plan | None") -> "Pins":
+    """The commits that a saved plan was made with: it stands for them wherever their branches have moved."""
+    from surrogateshap.plan.hub import pins_of
+
+    return pins_of(file.model_dump() for file in saved.inputs) if saved is not None else {}
+
+
 def _refuse_stale(saved: "Plan", made: "Plan", target: Path) -> None:
     """Raises PlanError that names every input that moved since the plan was saved."""
     if saved.plan_id == made.plan_id:
@@ -448,14 +459,16 @@ def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> "tuple[Sto
 def _moved_inputs(spec: Path, made: Any) -> list[str]:
     """Roles of the inputs whose content is no longer that of a stored plan.
 
-    What is too large to be read in passing is taken for unchanged, and so is what lies outside the spec's folder.
+    What is too large to be read in passing is taken for unchanged, and so are commits on the hub and what lies outside
+    the spec's folder.
     """
+    from surrogateshap.plan.hub import is_snapshot
     from surrogateshap.plan.inputs import digest_path
     from surrogateshap.spec.paths import PathRefused, resolve
 
     moved = []
     for file in made["inputs"] if isinstance(made, dict) else ():
-        if file["role"] == "spec" or file["bytes"] > _READ_IN_PASSING:
+        if file["role"] == "spec" or file["bytes"] > _READ_IN_PASSING or is_snapshot(file["name"]):
             continue
         try:
             content, _ = digest_path(resolve(file["name"], spec.parent.absolute()))

@@ -16,6 +16,7 @@ from surrogateshap.execute.shards import Item, model_condition
 from surrogateshap.plan.check import EncoderInput
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.flags import NOISE_LEVELS
+from surrogateshap.plan.hub import fetch
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +53,7 @@ class Workshop:
     @cached_property
     def model(self) -> Model:
         """The frozen model."""
+        self._download("model")
         return self.load_model(self._compiled.checked.model_path)
 
     def load_model(self, folder: Path) -> Model:
@@ -66,7 +68,14 @@ class Workshop:
         if encoder.name not in self._encoders:
             from surrogateshap.execute.encoders.classifier import Classifier
 
+            self._download(f"encoder {encoder.name}")
             self._encoders[encoder.name] = Classifier(encoder.path, self.device)
+
+    def _download(self, role: str) -> None:
+        """What an input still lacks, where it comes from the hub. Raises RunError."""
+        snapshot = self._compiled.checked.snapshots.get(role)
+        if snapshot is not None:
+            fetch(snapshot)
 
     def make(self, items: Sequence[Item], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (N, H, W, C) uint8 of the frozen or of another model, and where they were made."""

@@ -27,8 +27,11 @@ class ModelCard:
         return class_index(condition, self.labels)
 
 
-def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
-    """Reads a model folder's configs. Raises ValueError that says what is wrong."""
+def read_model_card(folder: Path, null_class: int | None, listing: frozenset[str] | None = None) -> ModelCard:
+    """Reads a model folder's configs. Raises ValueError that says what is wrong.
+
+    `listing` is that of `check_weights`.
+    """
     index = read_json(folder / "model_index.json")
     if "unet" not in index:
         raise ValueError(
@@ -62,7 +65,7 @@ def read_model_card(folder: Path, null_class: int | None) -> ModelCard:
     channels = unet.get("in_channels", 3)
     if channels not in (1, 3) or unet.get("out_channels", channels) != channels:
         raise ValueError("its unet doesn't turn grey or RGB images into images of as many channels")
-    check_weights(folder / "unet")
+    check_weights(folder / "unet", listing, "unet/")
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     predicts = str(scheduler.get("prediction_type", "epsilon"))
     return ModelCard(class_names(named, known), null_class, height, width, channels, predicts)

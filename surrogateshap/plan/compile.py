@@ -18,6 +18,7 @@ from surrogateshap.plan.check import (
 )
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.plan.flags import FlagDesign, design_flags
+from surrogateshap.plan.hub import Pins
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
 from surrogateshap.spec.model import EstimatorName, Spec
@@ -81,9 +82,12 @@ class Compiled:
         return replace(self, pools=tuple(by_id.get(pool.id, pool) for pool in self.pools), games=games)
 
 
-def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
-    """Reads, checks and resolves a spec. Raises SpecError with every problem of it and of its inputs."""
-    checked = check_spec(path, allow)
+def compile_spec(path: Path, allow: Sequence[Path] = (), *, pins: Pins | None = None) -> Compiled:
+    """Reads, checks and resolves a spec. Raises SpecError with every problem of it and of its inputs.
+
+    `pins` are the commits of hub repositories that an earlier plan was made with.
+    """
+    checked = check_spec(path, allow, pins=pins)
     pools = _pools(checked)
     games = tuple(_games(checked, pools))
     digests = {file.role: file.digest for file in checked.inputs if file.role != "spec"}
@@ -191,6 +195,12 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
             yield (
                 f"the intervals of {game.info} take about {duration(seconds)}: one evaluation about "
                 f"{duration(game.cost.seconds)}, {resamples} resampled pools; lower `intervals.resamples`"
+            )
+    for role, snapshot in checked.snapshots.items():
+        if not snapshot.pinned:
+            yield (
+                f"{role}: not pinned: planned with `{harmless(snapshot.revision or 'main')}` of {snapshot.repository} "
+                f'at commit {snapshot.commit}; write revision = "{snapshot.commit}"'
             )
     if checked.anchors is not None:
         yield from checked.anchors.notes

@@ -31,17 +31,30 @@ def read_json(path: Path) -> dict[str, Any]:
     raise ValueError(f"{path.name} is not a JSON object")
 
 
-def check_weights(folder: Path) -> None:
-    """Raises ValueError unless the weights are safetensors of this very folder."""
+def check_weights(folder: Path, listing: frozenset[str] | None = None, prefix: str = "") -> None:
+    """Raises ValueError unless the weights are safetensors of this very folder.
+
+    `listing` names the files that there will be where only the texts are there yet, seen from the repository's top;
+    `prefix`, such as `unet/`, is the folder's place in it.
+    """
     if (folder / "adapter_config.json").exists():
         raise ValueError(f"{folder.name} has an adapter_config.json, which would load another model; merge the adapter")
+    there = _names(folder) if listing is None else {name.removeprefix(prefix) for name in listing if _in(name, prefix)}
     for index in folder.glob("*.index.json"):
         shards = read_json(index).get("weight_map")
         for shard in shards.values() if isinstance(shards, dict) else [None]:
-            if not isinstance(shard, str) or Path(shard).name != shard or not (folder / shard).is_file():
+            if not isinstance(shard, str) or shard not in there:
                 raise ValueError(f"{index.name} names weights that are not files beside it")
-    if not any(folder.glob("*.safetensors")):
+    if not any(name.endswith(".safetensors") for name in there):
         raise ValueError(f"{folder.name} has no weights as safetensors")
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+
+
+def _in(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and "/" not in name.removeprefix(prefix)
 
 
 def class_names(id2label: Any, count: int) -> tuple[str, ...]:

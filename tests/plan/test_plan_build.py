@@ -62,7 +62,7 @@ ELSEWHERE = {
     "empty.value": {"empty": {"kind": "value", "value": 1.0}},
 }
 """The same for keys that only go with others."""
-PATHS = {"model.source", "contributors.manifest", "fidelity.anchors"}
+PATHS = {"model.source", "model.revision", "contributors.manifest", "fidelity.anchors"}
 UNHASHED = {"name", "execution.batch_size", "execution.threads", "execution.device", "fidelity.trainer"}
 
 
