@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from surrogateshap.doctor import calibrate as calibrate
+from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, RunError, SpecError
 from surrogateshap.text import digest, harmless
 
@@ -54,13 +56,15 @@ def plan(target: Path, *, store: Path | None = None, allow_paths: Sequence[Path]
     """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan."""
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.device import guess_device
     from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
     compiled = compile_spec(spec, allow_paths, pins=_pins(saved))
+    execution = compiled.spec.execution
     opened = Store.existing(store_folder(spec, store))
     try:
-        made = build_plan(compiled, opened)
+        made = build_plan(compiled, opened, guess_device(execution.device, execution.threads))
     finally:
         if opened is not None:
             opened.close()

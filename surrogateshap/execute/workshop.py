@@ -11,10 +11,12 @@ import numpy as np
 from surrogateshap.errors import DeviceError
 from surrogateshap.execute.encoders import Encoder, View
 from surrogateshap.execute.images import decode
+from surrogateshap.execute.memory import check_fits
 from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
 from surrogateshap.plan.check import EncoderInput
 from surrogateshap.plan.compile import Compiled
+from surrogateshap.plan.costs import model_bytes
 from surrogateshap.plan.flags import NOISE_LEVELS
 from surrogateshap.plan.hub import fetch
 
@@ -53,6 +55,7 @@ class Workshop:
     @cached_property
     def model(self) -> Model:
         """The frozen model."""
+        check_fits(self.device, self.device_name, model_bytes(self._compiled, self.device.type))
         self._download("model")
         return self.load_model(self._compiled.checked.model_path)
 

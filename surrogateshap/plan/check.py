@@ -17,7 +17,8 @@ from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
-from surrogateshap.plan.hub import HubError, Layout, Pins, Snapshot, open_snapshot
+from surrogateshap.plan.files import Layout
+from surrogateshap.plan.hub import HubError, Pins, Snapshot, open_snapshot
 from surrogateshap.plan.inputs import input_file
 from surrogateshap.plan.manifest import (
     Grouping,

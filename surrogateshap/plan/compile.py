@@ -204,13 +204,14 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
             )
     if checked.anchors is not None:
         yield from checked.anchors.notes
-    per_contributor = checked.images // len(checked.manifest.groupings[0].contributors)
-    pooled = checked.loaded.spec.sampling.mode == "pool"
-    if pooled and "image" in checked.proxies and per_contributor < FEW_IMAGES:
-        yield (
-            f"the image proxy has {per_contributor} images per contributor; below {FEW_IMAGES} its ranking is much "
-            "less reliable"
-        )
+    first = checked.manifest.groupings[0].name
+    for pool in {game.pool.id: game.pool for game in games if first in game.pool.memberships}.values():
+        fewest = int(pool.images_of(first).min())
+        if pool.proxy == "image" and fewest < FEW_IMAGES:
+            yield (
+                f"the image proxy has {fewest} images per contributor, where they are fewest; below {FEW_IMAGES} its "
+                "ranking is much less reliable"
+            )
     for grouping, names in dict.fromkeys(
         (game.info.grouping, group) for game in games for group in game.indistinguishable
     ):

@@ -14,28 +14,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from surrogateshap.errors import RunError
+from surrogateshap.plan.files import TEXTS, Layout, loaded_files
 from surrogateshap.plan.model import InputFile
 from surrogateshap.store.atomic import atomic_write_bytes
 from surrogateshap.text import digest, harmless
 from surrogateshap.units import size
 
-Layout = Literal["pipeline", "encoder", "adapter"]
-"""Which files of a repository count: a pipeline's components, or the files at the top."""
 Pins = Mapping[tuple[str, str], str]
 """(role, repository) -> commit that an earlier plan found."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@([0-9a-f]{40})", re.ASCII)
-_WEIGHTS = re.compile(
-    r"(?P<stem>[^.]+?)(?:\.(?P<before>[A-Za-z0-9_]+))?(?:-\d{5}-of-\d{5})?(?:\.(?P<after>[A-Za-z0-9_]+))?\.safetensors"
-)
-_INDEX = re.compile(r"[^.]+\.safetensors\.index(?:\.(?P<variant>[A-Za-z0-9_]+))?\.json")
-_UNSAFE = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5")
-_TEXTS = (".json", ".txt", ".model")
 _SMALL = 8 << 20
 """Bytes of the largest text that `plan` downloads."""
 _MOST_FILES = 20_000
@@ -123,9 +116,16 @@ def open_snapshot(
         there = Snapshot(repository, commit, revision, folder, known)
         if layout == "pipeline" and "model_index.json" in known:
             _download(there, ["model_index.json"])
-        sizes = {name: known[name] for name in _needed(there, layout, variant, weight_name)}
+        try:
+            names = loaded_files(folder, known, layout, variant, weight_name)
+        except ValueError as error:
+            remedy = (
+                "Remove `variant`." if "variant" in str(error) else "Convert them, or name a revision that has them."
+            )
+            raise HubError(f"{repository} {harmless(str(error))}", remedy) from None
+        sizes = {name: known[name] for name in names}
         chosen = Snapshot(repository, commit, revision, folder, sizes)
-        texts = [name for name, length in sizes.items() if name.endswith(_TEXTS) and length <= _SMALL]
+        texts = [name for name, length in sizes.items() if name.endswith(TEXTS) and length <= _SMALL]
         _download(chosen, texts)
     return chosen
 
@@ -191,70 +191,6 @@ def _is_inside(name: str) -> bool:
     parts = name.split("/")
     plain = name.isprintable() and not any(character in name for character in '\\:*?"<>|')
     return plain and 0 < len(name) <= 1000 and all(part not in ("", ".", "..") for part in parts)
-
-
-def _needed(snapshot: Snapshot, layout: Layout, variant: str | None, weight_name: str | None) -> Iterator[str]:
-    """Names of the files that loading needs. Raises HubError where there are no weights as safetensors."""
-    folders = {""} | (_components(snapshot) if layout == "pipeline" else set())
-    pipeline = len(folders) > 1
-    grouped: dict[str, list[str]] = {}
-    for name in sorted(snapshot.sizes):
-        folder = str(PurePosixPath(name).parent)
-        grouped.setdefault("" if folder == "." else folder, []).append(PurePosixPath(name).name)
-    found, varied, other = False, False, False
-    for folder, names in grouped.items():
-        # Tokenizers and the like may have folders inside; weights that pipelines keep at the top are copies.
-        if folder not in folders and folder.partition("/")[0] not in folders - {""}:
-            continue
-        chosen, is_variant = _weights(names, variant, weight_name)
-        other |= any(name.endswith(_UNSAFE) for name in names)
-        if pipeline and not folder:
-            chosen = []
-        found, varied = found or bool(chosen), varied or is_variant
-        wanted = variant if is_variant else None
-        indices = [name for name in names if (match := _INDEX.fullmatch(name)) and match["variant"] == wanted]
-        texts = [name for name in names if name.endswith(_TEXTS) and ".index." not in name]
-        for name in (*chosen, *(indices if chosen else ()), *texts):
-            yield f"{folder}/{name}" if folder else name
-    if not found:
-        why = ", only in formats that can run code" if other else ""
-        named = f" named {harmless(weight_name)}" if weight_name else ""
-        remedy = "Convert them with safetensors, or name a revision that has them."
-        raise HubError(f"{snapshot.repository} has no weights{named} as safetensors{why}", remedy)
-    if variant is not None and not varied:
-        raise HubError(f"{snapshot.repository} has no weights of the variant `{variant}`", "Remove `variant`.")
-
-
-def _components(snapshot: Snapshot) -> set[str]:
-    """Folders of a pipeline's components."""
-    try:
-        index = json.loads((snapshot.folder / "model_index.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return set()
-    if not isinstance(index, dict):
-        return set()
-    return {"scheduler"} | {  # which class-conditional models keep without naming it
-        str(key)
-        for key, value in index.items()
-        if isinstance(value, list) and any(part is not None for part in value) and not str(key).startswith("_")
-    }
-
-
-def _weights(names: list[str], variant: str | None, weight_name: str | None) -> tuple[list[str], bool]:
-    """Weights of one folder: of the variant where it has some, else the plain ones; and whether they are the former."""
-    if weight_name is not None:
-        return [name for name in names if name == weight_name], False
-    plain, varied = [], []
-    for name in names:
-        match = _WEIGHTS.fullmatch(name)
-        if match is None:
-            continue
-        suffix = match["before"] or match["after"]
-        if suffix is None:
-            plain.append(name)
-        elif suffix == variant:
-            varied.append(name)
-    return (varied, True) if varied else (plain, False)
 
 
 def _download(snapshot: Snapshot, names: Iterable[str]) -> None:
