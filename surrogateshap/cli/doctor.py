@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from surrogateshap.cli.apply import stopping
-from surrogateshap.cli.options import allow_option, command_line, store_option
+from surrogateshap.cli.options import allow_option, store_option
 from surrogateshap.errors import DeviceError, InterruptedRun
 from surrogateshap.text import harmless
 from surrogateshap.units import duration, listed, size
@@ -39,7 +39,7 @@ def command(
     from surrogateshap.report import json_text
 
     named = calibrate or spec
-    place = api.store_folder(named if named is not None else Path("x"), store)
+    place = api.store_folder(named if named is not None else Path(), store)
     asked = api.validate(named, allow_paths=allow_paths).execution.device if named is not None else "auto"
     health = api.doctor(place, asked)
     if calibrate is not None and health.usable:
@@ -47,8 +47,7 @@ def command(
             with stopping(_say) as stop:
                 speeds = api.calibrate(calibrate, place, allow_paths=allow_paths, say=_say, stop=stop)
         except (InterruptedRun, KeyboardInterrupt):
-            again = command_line("doctor --calibrate", calibrate, store, allow_paths)
-            click.echo(f"Interrupted: what was measured is kept. Again with: {again}", err=True)
+            click.echo("Interrupted: what was measured is kept.", err=True)
             return InterruptedRun.exit_code
         health = health.model_copy(update={"speeds": speeds})
     click.echo(json_text(health) if as_json else "\n".join(_lines(health)))

@@ -144,15 +144,24 @@ class Costs:
         if stage == "record":
             return Time(None, "")
         key = rate_key(self._compiled, stage)
-        measured = self._store.latest_rate(key.kind, key.subject) if self._store is not None else None
-        if measured is not None and (not key.on_device or self._is_ours(measured[0])):
+        if (measured := self._measured(key.kind, key)) is not None:
             return Time(pending * key.per_unit / measured[1], f"measured on {measured[0]}")
+        if key.kind == "flags" and (measured := self._measured("generate", key)) is not None:
+            return Time(pending * key.per_unit / measured[1], f"from images that were measured on {measured[0]}")
+        if key.kind == "reference" and (measured := self._measured("encode", key)) is not None:
+            images = self._reference_images(stage, pending)
+            return Time(images / measured[1], f"from images that were measured on {measured[0]}")
         if self._device is None:
             return Time(None, "not measured yet")
         if not key.on_device:
             seconds = sum(self._game_seconds(stage, game) for game in self._compiled.games)
             return Time(seconds * pending / total, f"estimated from the games' sizes; {_ROUGHLY}")
         return self._estimated(key, stage, pending)
+
+    def _measured(self, kind: str, key: RateKey) -> tuple[str, float] | None:
+        """Device and units per second of an earlier run or calibration, on such a device as this run will have."""
+        found = self._store.latest_rate(kind, key.subject) if self._store is not None else None
+        return found if found is not None and (not key.on_device or self._is_ours(found[0])) else None
 
     def _is_ours(self, name: str) -> bool:
         """Whether a speed was measured on such a device as this run will have."""
@@ -174,8 +183,7 @@ class Costs:
             speed, operations, least = self._speed(False), network.operations, _FEW_OPERATIONS
             known = network.parameters > 0
             if key.kind == "reference":
-                images = sum(_images(reference) for reference in self._references(name))
-                pending = round(images * pending / max(1, len(self._references(name))))
+                pending = self._reference_images(stage, pending)
         if not known:
             return Time(None, "not measured yet, and its weights don't say how large it is")
         each = max(operations / speed, least) + _PER_IMAGE
@@ -188,10 +196,12 @@ class Costs:
             return 0.0
         return (self._device.half if half else self._device.single) * _UTILISATION[self._device.kind]
 
-    def _references(self, encoder: str) -> list[Reference]:
-        games = [game for game in self._compiled.games if game.encoder.name == encoder]
+    def _reference_images(self, stage: str, pending: int) -> int:
+        """Of so many references that an encoder has not seen."""
+        name = stage.rpartition(":")[2]
+        games = [game for game in self._compiled.games if game.encoder.name == name]
         distinct = {(game.reference.digest, game.reference.column): game.reference for game in games if game.reference}
-        return list(distinct.values())
+        return round(sum(map(_images, distinct.values())) * pending / max(1, len(distinct)))
 
     def _game_seconds(self, stage: str, game: GameDesign) -> float:
         """Of one game: its coalitions; the fit with the intervals' resampled pools; the comparison with anchors."""

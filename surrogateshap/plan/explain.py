@@ -124,7 +124,7 @@ def _stages(stages: Sequence[Stage]) -> list[str]:
 def _cost(plan: Plan) -> list[str]:
     cost = plan.cost
     time = "unknown until a run has measured it" if cost.seconds is None else f"about {duration(cost.seconds)}"
-    if cost.seconds is not None and any("estimated" in stage.basis for stage in plan.stages):
+    if cost.seconds is not None and any("estimated for" in stage.basis for stage in plan.stages):
         time += "; measure it with doctor --calibrate"
     return _columns(
         [
