@@ -36,7 +36,7 @@ def calibrate(compiled: Compiled, store: Store, say: Callable[[str], None], stop
 
 
 def _measure(compiled: Compiled, store: Store, say: Callable[[str], None], stop: threading.Event) -> Iterator[Speed]:
-    workshop = Workshop(compiled)
+    workshop = Workshop(compiled, say)
     done: set[str] = set()
     for pool in {pool.proxy: pool for pool in compiled.pools}.values():
         say(f"generating with the {pool.proxy} proxy")

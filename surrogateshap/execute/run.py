@@ -126,7 +126,7 @@ class _Attempt:
             raise SpecError([problem]) from None
 
     def _work(self) -> Results:
-        workshop = Workshop(self._compiled)
+        workshop = Workshop(self._compiled, lambda message: self._progress.tell(Warned(message=message)))
         filler = Filler(self._compiled, self._store, workshop, self._progress)
         for name in self._compiled.checked.encoders:
             filler.encode_references(name)

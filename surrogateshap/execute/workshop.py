@@ -1,6 +1,6 @@
 """The models of one run, loaded when they are first needed: an attempt with nothing to generate never loads torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.costs import model_bytes
 from surrogateshap.plan.flags import NOISE_LEVELS
 from surrogateshap.plan.hub import fetch
+from surrogateshap.units import size
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 class Workshop:
     """Makes and encodes images. Raises DeviceError and RunError where a device or a model is not what it should be."""
 
-    def __init__(self, compiled: Compiled) -> None:
-        self._compiled = compiled
+    def __init__(self, compiled: Compiled, say: Callable[[str], None] = lambda _: None) -> None:
+        """`say` is told what takes long before anything can be counted: downloads."""
+        self._compiled, self._say = compiled, say
         self._encoders: dict[str, Encoder] = {}
         indices = [compiled.checked.card.index(condition) for condition in compiled.checked.manifest.conditions]
         self._class_of_condition = [-1 if index is None else index for index in indices]
@@ -77,7 +79,8 @@ class Workshop:
     def _download(self, role: str) -> None:
         """What an input still lacks, where it comes from the hub. Raises RunError."""
         snapshot = self._compiled.checked.snapshots.get(role)
-        if snapshot is not None:
+        if snapshot is not None and (missing := snapshot.missing()):
+            self._say(f"downloading {size(sum(snapshot.sizes[name] for name in missing))} of {snapshot.name}")
             fetch(snapshot)
 
     def make(self, items: Sequence[Item], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:

@@ -13,6 +13,7 @@ from surrogateshap.plan.coalitions import bootstrap_seconds
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.device import Device
 from surrogateshap.plan.flags import NOISE_LEVELS
+from surrogateshap.plan.hub import offline
 from surrogateshap.plan.manifest import count_images
 from surrogateshap.plan.networks import ModelSize, Network, encoder_size, model_size
 from surrogateshap.store import Store
@@ -225,8 +226,13 @@ class Costs:
         return weights + round(batch * max(widest * width, seen * 4))
 
     def warnings(self) -> Iterator[str]:
-        """What this device is too small for."""
+        """What is still to be downloaded, and what the device is too small for; nothing without a device."""
         device = self._device
+        for snapshot in self._compiled.checked.snapshots.values() if device is not None else ():
+            if missing := snapshot.missing():
+                length = size(sum(snapshot.sizes[name] for name in missing))
+                stops = ", which HF_HUB_OFFLINE forbids" if offline() else ""
+                yield f"`apply` downloads {length} of {snapshot.name}{stops}"
         if device is None or device.memory is None:
             return
         weights = self._model.parameters * bytes_per_number(self._compiled, self._model, device.kind)

@@ -13,7 +13,9 @@ import pytest
 
 from surrogateshap import api
 from surrogateshap.errors import RunError, SpecError
+from surrogateshap.events import Event, Warned
 from surrogateshap.plan.hub import HubError, Snapshot, open_snapshot
+from surrogateshap.units import size
 from tests import hub as fake
 from tests.tiny import SPEC, Project
 
@@ -81,6 +83,7 @@ def test_plan_pins_a_commit_and_downloads_texts_alone(project: Project, hub: fak
         "unet/config.json",
     ]
     assert any(f'write revision = "{model}"' in warning for warning in plan.warnings)
+    assert any(f"`apply` downloads {size(weights)} of {MODEL}@{model}" == warning for warning in plan.warnings)
     hub.log.clear()
     pinned = project.plan(
         ON_HUB
@@ -90,15 +93,18 @@ def test_plan_pins_a_commit_and_downloads_texts_alone(project: Project, hub: fak
         }
     )
     assert pinned.plan_id == plan.plan_id, "pinning what was planned changes nothing"
-    assert not any("pinned" in warning for warning in pinned.warnings)
+    assert not any("not pinned" in warning for warning in pinned.warnings)
     assert hub.log == [], "a commit that was seen needs no network"
 
 
 def test_apply_downloads_the_weights_and_nothing_else(project: Project, hub: fake.FakeHub) -> None:
     project.plan(ON_HUB)
     hub.log.clear()
-    results = project.apply(ON_HUB)
+    told: list[Event] = []
+    results = project.apply(ON_HUB, emit=told.append)
     assert len(results.games) == 2
+    downloads = [event.message for event in told if isinstance(event, Warned) and "downloading" in event.message]
+    assert [message.partition(" of ")[2].partition("@")[0] for message in downloads] == [MODEL, EYE]
     assert hub.downloaded() == ["model.safetensors", "unet/diffusion_pytorch_model.safetensors"]
     hub.log.clear()
     project.apply(ON_HUB | {"intervals.resamples": 30})
@@ -332,4 +338,8 @@ def test_the_command_line_reads_the_usual_variables(project: Project, hub: fake.
     assert (first.returncode, first.stderr) == (0, "")
     assert f"{MODEL}@" in first.stdout
     assert first.stdout.endswith("False\n"), "planning loads no torch"
-    assert run(HF_HUB_OFFLINE="1").stdout == first.stdout
+    again = run(HF_HUB_OFFLINE="1").stdout
+    told = " ".join(again.split())
+    assert told.count("which HF_HUB_OFFLINE forbids") == 2
+    identity = first.stdout.splitlines()[0]
+    assert again.splitlines()[0] == identity
