@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from surrogateshap.doctor import calibrate as calibrate
+from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, RunError, SpecError
 from surrogateshap.text import digest, harmless
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.compile import Compiled
+    from surrogateshap.plan.hub import Pins
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
@@ -58,13 +61,15 @@ def plan(
     """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan."""
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.device import guess_device
     from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins)
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=_pins(saved))
+    execution = compiled.spec.execution
     opened = Store.existing(store_folder(spec, store))
     try:
-        made = build_plan(compiled, opened)
+        made = build_plan(compiled, opened, guess_device(execution.device, execution.threads))
     finally:
         if opened is not None:
             opened.close()
@@ -112,7 +117,7 @@ def apply(
     from surrogateshap.store import Store
 
     spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins)
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=_pins(saved))
     if saved is not None:
         _refuse_stale(saved, build_plan(compiled, None), target)
     with Store.open(store_folder(spec, store)) as opened:
@@ -148,14 +153,17 @@ def evaluate(
     from surrogateshap.execute.fidelity import evaluate_run
     from surrogateshap.plan.anchors import read_anchors
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.hub import pins_of
 
     opened, row = _find_run(target, store)
     with opened:
         results = _results_of(opened, row)
         spec = _spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else _spec_of_run(opened, row)
-        compiled = compile_spec(spec, allow_paths, allow_plugins)
+        made = opened.get_json(row.plan)
+        pins = pins_of(made["inputs"]) if made is not None else None
+        compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
         if compiled.run != row.run:
-            _refuse_moved(opened.get_json(row.plan), compiled, row.run)
+            _refuse_moved(made, compiled, row.run)
         groups = {group.name: group for group in compiled.checked.manifest.groupings}
         chosen = grouping or compiled.checked.anchored.name
         names = [one.name for one in compiled.spec.utility]
@@ -237,6 +245,7 @@ def plan_anchors(
     run, and PlanError where there are not so many coalitions or the folder can't be written.
     """
     from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.hub import pins_of
     from surrogateshap.record.anchors import plan_anchors as write
 
     path = Path(target)
@@ -246,8 +255,10 @@ def plan_anchors(
     opened, row = _find_run(target, store, unfinished=True)
     with opened:
         beside = opened.root.parent / Path(row.spec_file).name
-    named = next((file for file in (Path(row.spec_file), beside) if file.is_file()), beside)
-    compiled = compile_spec(named, allow_paths, allow_plugins)
+        made = opened.get_json(row.plan)
+    spec = next((file for file in (Path(row.spec_file), beside) if file.is_file()), beside)
+    pins = pins_of(made["inputs"]) if made is not None else None
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
     if compiled.run != row.run:
         message = f"{harmless(compiled.checked.loaded.file)} is no longer what run {row.run} was made from"
         raise PlanError(message, f"It would be run {compiled.run}: name the spec itself.")
@@ -361,6 +372,13 @@ def _is_plan(target: Path) -> bool:
         return False
 
 
+def _pins(saved: "Plan | None") -> "Pins":
+    """The commits that a saved plan was made with: it stands for them wherever their branches have moved."""
+    from surrogateshap.plan.hub import pins_of
+
+    return pins_of(file.model_dump() for file in saved.inputs) if saved is not None else {}
+
+
 def _refuse_stale(saved: "Plan", made: "Plan", target: Path) -> None:
     """Raises PlanError that names every input that moved since the plan was saved."""
     if saved.plan_id == made.plan_id:
@@ -458,9 +476,10 @@ def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> "tuple[Sto
 def _moved_inputs(spec: Path, made: Any) -> list[str]:
     """Roles of the inputs whose content is no longer that of a stored plan.
 
-    What is too large to be read in passing is taken for unchanged, and so are plugins and what lies outside the
-    spec's folder.
+    What is too large to be read in passing is taken for unchanged, and so are plugins, commits on the hub and what
+    lies outside the spec's folder.
     """
+    from surrogateshap.plan.hub import is_snapshot
     from surrogateshap.plan.inputs import digest_path
     from surrogateshap.plan.manifest import digest_manifest
     from surrogateshap.plugins import ROLE
@@ -469,7 +488,7 @@ def _moved_inputs(spec: Path, made: Any) -> list[str]:
     moved = []
     for file in made["inputs"] if isinstance(made, dict) else ():
         apart = file["role"] in ("spec", "images") or file["role"].startswith(ROLE)
-        if apart or file["bytes"] > _READ_IN_PASSING:
+        if apart or file["bytes"] > _READ_IN_PASSING or is_snapshot(file["name"]):
             continue
         try:
             path = resolve(file["name"], spec.parent.absolute())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "diffusers", "transformers", "lightgbm", "shap", "textual", "sklearn", "pandas")
+HEAVY = ("torch", "diffusers", "transformers", "lightgbm", "shap", "textual", "sklearn", "pandas", "huggingface_hub")
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tui")))}
 PROBE = """
 import json, sys
@@ -41,6 +41,7 @@ def modules_after(arguments: list[str], cwd: Path) -> set[str]:
         ["verify", "record.json"],
         ["schema"],
         ["estimate", "--help"],
+        ["doctor", "--help"],
         ["anchors", "plan", "spec.toml", "--count", "4", "-o", "anchors"],
         ["anchors", "train", "--help"],
     ],

@@ -23,6 +23,7 @@ COMMANDS = {
     "anchors": "Choose, train and evaluate coalitions that tell how far values can be believed.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
     "verify": "Check a record against the files beside it.",
+    "doctor": "Look at the environment: versions, devices, disk, the hub's cache and missing extras.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }
 """Each command's first line of help, so that `--help` imports none of them; its module bears its name."""

@@ -10,10 +10,11 @@ from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.shards import cut
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import reference_key, steps_per_image, unique_keys
+from surrogateshap.plan.build import reference_key, unique_keys
 from surrogateshap.plan.cards import ModelCard
 from surrogateshap.plan.check import REFERENCE_AT_MOST, EncoderInput, Reference
 from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.costs import rate_key
 from surrogateshap.plan.manifest import read_images
 from surrogateshap.plan.pool import Pool
 from surrogateshap.store import Store
@@ -89,10 +90,10 @@ class Filler:
         images = len(unique_keys(pool))
         generate = f"generate:{pool.id}"
         self._progress.finish(generate, images)
-        self.keep_rate("generate", generate, steps_per_image(self._compiled, pool.proxy))
+        self.keep_rate(generate)
         for name in self._encoders(pool):
             self._progress.finish(f"encode:{pool.id}:{name}", images)
-            self.keep_rate("encode", f"encode:{pool.id}:{name}", 1)
+            self.keep_rate(f"encode:{pool.id}:{name}")
 
     def _encoders(self, pool: Pool) -> dict[str, EncoderInput]:
         return {game.encoder.name: game.encoder for game in self._compiled.games if game.pool.id == pool.id}
@@ -162,7 +163,7 @@ class Filler:
                     self._encode_reference(key, game)
                 self._progress.advance(stage, 1)
         self._progress.finish(stage)
-        self.keep_rate("reference", stage, 1)
+        self.keep_rate(stage)
 
     def _encode_reference(self, key: str, game: GameDesign) -> None:
         if game.reference is None:
@@ -171,9 +172,10 @@ class Filler:
         encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
         self._store.remember(key, encoded, "encode")
 
-    def keep_rate(self, kind: str, stage: str, per_unit: int) -> None:
+    def keep_rate(self, stage: str) -> None:
         """Remembers how fast a stage was in this attempt, for the costs of later plans."""
         rate = self._progress.rate(stage)
         if rate > 0:
-            device = self._workshop.device_name if kind in ("generate", "encode", "reference", "flags") else "cpu"
-            self._store.add_rate(kind, self._compiled.checked.digest("model"), device, rate * per_unit, 1.0)
+            key = rate_key(self._compiled, stage)
+            device = self._workshop.device_name if key.on_device else "cpu"
+            self._store.add_rate(key.kind, key.subject, device, rate * key.per_unit, 1.0)

@@ -32,7 +32,7 @@ from surrogateshap.execute.rounds import Rounds
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import anchors_of_game, build_plan, evaluations_per_loss, fidelity_key, game_key
+from surrogateshap.plan.build import anchors_of_game, build_plan, fidelity_key, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.fidelity import described
@@ -126,7 +126,7 @@ class _Attempt:
             raise SpecError([problem]) from None
 
     def _work(self) -> Results:
-        workshop = Workshop(self._compiled, self._store)
+        workshop = Workshop(self._compiled, self._store, lambda message: self._progress.tell(Warned(message=message)))
         filler = Filler(self._compiled, self._store, workshop, self._progress)
         for name in self._compiled.checked.encoders:
             filler.encode_references(name)
@@ -148,7 +148,7 @@ class _Attempt:
 
             filler.fill(pool, look)
         flags = contributor_flags(self._compiled, self._store, workshop, self._progress)
-        filler.keep_rate(FLAGS, FLAGS, evaluations_per_loss(self._compiled))
+        filler.keep_rate(FLAGS)
         games = tuple(self._games(filler))
         self._progress.start("record", 0)
         with self._progress.working("record"):
@@ -190,7 +190,7 @@ class _Attempt:
             yield result
         for stage in ("evaluate", "fit", *(["fidelity"] if any(compared) else [])):
             self._progress.finish(stage)
-            filler.keep_rate(stage, stage, 1)
+            filler.keep_rate(stage)
 
     def _result(self, design: GameDesign, key: str, found: Found) -> tuple[GameResult, tuple[str, ...]]:
         """A game's result and the stages that had to work for it; the rest was in the store."""

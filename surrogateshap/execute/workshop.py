@@ -1,6 +1,6 @@
 """The models of one run, loaded when they are first needed: an attempt with nothing to generate never loads torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +11,17 @@ import numpy as np
 from surrogateshap.errors import DeviceError
 from surrogateshap.execute.encoders import Encoder, View
 from surrogateshap.execute.images import decode
+from surrogateshap.execute.memory import check_fits
 from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
 from surrogateshap.plan.cards import ModelCard
 from surrogateshap.plan.check import AdapterInput, EncoderInput
 from surrogateshap.plan.compile import Compiled
+from surrogateshap.plan.costs import model_bytes
 from surrogateshap.plan.flags import NOISE_LEVELS
+from surrogateshap.plan.hub import fetch
 from surrogateshap.store import Store
+from surrogateshap.units import size
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +35,11 @@ _KIND = "batch"
 class Workshop:
     """Makes and encodes images. Raises DeviceError and RunError where a device or a model is not what it should be."""
 
-    def __init__(self, compiled: Compiled, store: Store | None = None) -> None:
-        self._compiled, self._store = compiled, store
+    def __init__(
+        self, compiled: Compiled, store: Store | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`say` is told what takes long before anything can be counted: downloads."""
+        self._compiled, self._store, self._say = compiled, store, say
         self._encoders: dict[str, Encoder] = {}
         self._conditions = [_taken(compiled.checked.card, one) for one in compiled.checked.manifest.conditions]
 
@@ -59,6 +66,9 @@ class Workshop:
     def model(self) -> Model:
         """The frozen model."""
         checked = self._compiled.checked
+        check_fits(self.device, self.device_name, model_bytes(self._compiled, self.device.type))
+        for role in ("model", *(f"adapter {position}" for position in range(len(checked.adapters)))):
+            self._download(role)
         return self.load_model(checked.model_path, checked.card, checked.adapters)
 
     def load_model(self, folder: Path, card: ModelCard, adapters: Sequence[AdapterInput] = ()) -> Model:
@@ -90,7 +100,15 @@ class Workshop:
         else:
             from surrogateshap.execute.encoders.classifier import Classifier
 
+            self._download(f"encoder {encoder.name}")
             self._encoders[encoder.name] = Classifier(encoder.path, self.device)
+
+    def _download(self, role: str) -> None:
+        """What an input still lacks, where it comes from the hub. Raises RunError."""
+        snapshot = self._compiled.checked.snapshots.get(role)
+        if snapshot is not None and (missing := snapshot.missing()):
+            self._say(f"downloading {size(sum(snapshot.sizes[name] for name in missing))} of {snapshot.name}")
+            fetch(snapshot)
 
     def make(self, items: Sequence[Item], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (N, H, W, C) uint8 of the frozen or of another model, and where they were made."""

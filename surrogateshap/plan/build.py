@@ -10,8 +10,9 @@ from surrogateshap.plan import keys
 from surrogateshap.plan.check import IMAGES_PER_COALITION
 from surrogateshap.plan.coalitions import FRESH_COALITIONS
 from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.costs import Costs, Time, evaluations_per_loss, steps_per_image
+from surrogateshap.plan.device import Device
 from surrogateshap.plan.differences import changes, reason
-from surrogateshap.plan.flags import NOISE_LEVELS
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, Plan, PoolPlan, Stage, StageKind, StageState
 from surrogateshap.plan.pool import UNCONDITIONAL, Pool
 from surrogateshap.plan.rounds import courses, words
@@ -154,10 +155,11 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     return Artifacts(images, encodings, fits, values, fidelities, done, losses)
 
 
-def build_plan(compiled: Compiled, store: Store | None) -> Plan:
+def build_plan(compiled: Compiled, store: Store | None, device: Device | None = None) -> Plan:
     """The plan of a spec against a store. Raises RunError where the store can't be read.
 
-    A pool that grows by `stop_when` counts with its whole budget until its run has decided otherwise.
+    What was never measured is estimated for `device`; without one it stays unknown, and the plan is the same on every
+    machine. A pool that grows by `stop_when` counts with its whole budget until its run has decided otherwise.
     """
     whole, growing = compiled, bool(compiled.spec.budget.rules)
     if growing and store is not None:
@@ -174,7 +176,8 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
     spec = compiled.spec
     resolved = spec.model_dump(mode="json", by_alias=True)
     changed = changes(previous, resolved, compiled.checked.inputs) if previous else None
-    stages = tuple(_stages(compiled, artifacts, store, changed, whole if growing else None))
+    costs = Costs(compiled, store, device)
+    stages = tuple(_stages(compiled, artifacts, costs, changed, whole if growing else None))
     return Plan(
         plan_id=compiled.plan_id,
         run=compiled.run,
@@ -204,8 +207,8 @@ def build_plan(compiled: Compiled, store: Store | None) -> Plan:
             for game in compiled.games
         ),
         stages=stages,
-        cost=_cost(whole, artifacts, stages),
-        warnings=compiled.warnings,
+        cost=_cost(whole, artifacts, costs, stages),
+        warnings=(*compiled.warnings, *costs.warnings()),
         stops_when=tuple(map(words, compiled.spec.budget.rules)),
     )
 
@@ -218,17 +221,6 @@ def _previous(compiled: Compiled, store: Store | None) -> dict[str, Any] | None:
             if isinstance(document, dict):
                 return document
     return None
-
-
-def steps_per_image(compiled: Compiled, proxy: str) -> int:
-    """Denoising steps of one image: all of them from noise, the last strength × steps of them from an image."""
-    spec = compiled.spec
-    return spec.sampling.steps if proxy == "prompt" else max(1, round(spec.sampling.steps * spec.proxy.strength))
-
-
-def evaluations_per_loss(compiled: Compiled) -> int:
-    """Evaluations of the denoiser for the losses of one training image."""
-    return NOISE_LEVELS * (1 if compiled.checked.card.null_class is None else 2)
 
 
 def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
@@ -253,22 +245,16 @@ def _pool_plan(compiled: Compiled, pool: Pool) -> PoolPlan:
 def _stages(
     compiled: Compiled,
     artifacts: Artifacts,
-    store: Store | None,
+    costs: Costs,
     changed: tuple[str, ...] | None,
     whole: Compiled | None,
 ) -> Iterator[Stage]:
     most = {pool.id: len(pool.keys) for pool in whole.pools} if whole is not None else {}
-    subject = compiled.checked.digest("model")
 
-    def stage(id_: str, kind: StageKind, title: str, unit: str, total: int, cached: int, per_unit: float = 1) -> Stage:
+    def stage(id_: str, kind: StageKind, title: str, unit: str, total: int, cached: int) -> Stage:
         cached = total if artifacts.done else cached
         state: StageState = "cached" if cached == total else "partial" if cached else "new"
-        seconds, basis = None, ""
-        if state != "cached":
-            rate = store.latest_rate(id_.partition(":")[0], subject) if store is not None else None
-            basis = f"measured on {rate[0]}" if rate else "not measured yet"
-            seconds = (total - cached) * per_unit / rate[1] if rate else None
-        because = reason(kind, changed) if state != "cached" else ""
+        time = costs.time(id_, total - cached, total) if state != "cached" else Time(None, "")
         return Stage(
             id=id_,
             kind=kind,
@@ -277,24 +263,16 @@ def _stages(
             total=total,
             cached=cached,
             state=state,
-            because=because,
-            seconds=seconds,
-            basis=basis,
+            because=reason(kind, changed) if state != "cached" else "",
+            seconds=time.seconds,
+            basis=time.basis,
         )
 
     for pool in compiled.pools:
         wanted = unique_keys(pool)
         there = sum(key in artifacts.images for key in wanted)
-        steps = steps_per_image(compiled, pool.proxy)
-        yield stage(
-            f"generate:{pool.id}",
-            "generate",
-            f"generate images, {pool.id} proxy",
-            "images",
-            most.get(pool.id, len(wanted)),
-            there,
-            steps,
-        )
+        total = most.get(pool.id, len(wanted))
+        yield stage(f"generate:{pool.id}", "generate", f"generate images, {pool.id} proxy", "images", total, there)
     for name, encoder in compiled.checked.encoders.items():
         games = [game for game in compiled.games if game.encoder.name == name]
         for pool in {game.pool.id: game.pool for game in games}.values():
@@ -304,24 +282,17 @@ def _stages(
                 and keys.encoding(encoder.digest, artifacts.images[key][0]) in artifacts.encodings
                 for key in wanted
             )
-            yield stage(
-                f"encode:{pool.id}:{name}",
-                "encode",
-                f"encode with {name}, {pool.id} proxy",
-                "images",
-                most.get(pool.id, len(wanted)),
-                there,
-            )
+            title = f"encode with {name}, {pool.id} proxy"
+            total = most.get(pool.id, len(wanted))
+            yield stage(f"encode:{pool.id}:{name}", "encode", title, "images", total, there)
         references = {key for game in games if (key := reference_key(compiled, game)) is not None}
         if references:
             there = len(references & artifacts.encodings)
-            yield stage(
-                f"reference:{name}", "encode", f"encode references with {name}", "references", len(references), there
-            )
+            title = f"encode references with {name}"
+            yield stage(f"reference:{name}", "encode", title, "references", len(references), there)
     if compiled.flags is not None:
         wanted = list(dict.fromkeys(compiled.flags.keys))
-        title = "denoise training images for flags"
-        yield stage("flags", "flags", title, "images", len(wanted), artifacts.losses, evaluations_per_loss(compiled))
+        yield stage("flags", "flags", "denoise training images for flags", "images", len(wanted), artifacts.losses)
     games_total = len(compiled.games)
     yield stage("evaluate", "evaluate", "evaluate coalitions", "games", games_total, artifacts.values)
     yield stage("fit", "fit", "estimate values and intervals", "games", games_total, artifacts.fits)
@@ -331,10 +302,9 @@ def _stages(
     yield stage("record", "record", "write the record", "records", 1, 0)
 
 
-def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -> Cost:
-    images, steps = 0, 0
-    spec = compiled.spec
-    passes = 2 if spec.sampling.guidance_scale != 1 and compiled.checked.card.null_class is not None else 1
+def _cost(compiled: Compiled, artifacts: Artifacts, costs: Costs, stages: tuple[Stage, ...]) -> Cost:
+    images, evaluations = 0, 0
+    spec, card = compiled.spec, compiled.checked.card
     seen: set[str] = set()
     for pool in compiled.pools:
         for key, condition in zip(pool.keys, pool.conditions.tolist(), strict=True):
@@ -343,21 +313,19 @@ def _cost(compiled: Compiled, artifacts: Artifacts, stages: tuple[Stage, ...]) -
             seen.add(key)
             images += 1
             conditional = condition != UNCONDITIONAL
-            steps += steps_per_image(compiled, pool.proxy if conditional else "prompt") * (passes if conditional else 1)
+            # A pipeline is guided away from the empty prompt also where that is what it is asked for.
+            passes = costs.passes if conditional or card.pipeline else 1
+            evaluations += steps_per_image(compiled, pool.proxy if conditional else "prompt") * passes
     if compiled.flags is not None and not artifacts.done:
-        steps += (len(set(compiled.flags.keys)) - artifacts.losses) * evaluations_per_loss(compiled)
+        evaluations += (len(set(compiled.flags.keys)) - artifacts.losses) * evaluations_per_loss(compiled)
     known = [stage.seconds for stage in stages if stage.state != "cached" and stage.kind != "record"]
-    pixels = compiled.checked.card.height * compiled.checked.card.width * compiled.checked.card.channels
     alike = {(game.info.grouping, game.info.proxy) for game in compiled.games}
-    groupings = len(compiled.checked.manifest.groupings)
-    pooled = spec.sampling.mode == "pool"
     return Cost(
         images=images,
-        denoising_steps=steps,
+        denoising_steps=evaluations,
         seconds=None if any(seconds is None for seconds in known) else sum(filter(None, known)),
-        disk_bytes=images * (pixels + _IMAGE_OVERHEAD),
-        memory_bytes=3 * sum(file.bytes for file in compiled.checked.inputs if file.role == "model")
-        + 4 * spec.execution.batch_size * passes * pixels * 64,
-        fresh_images=len(alike) * FRESH_COALITIONS * IMAGES_PER_COALITION if pooled else 0,
-        retrainings=groupings * FRESH_COALITIONS,
+        disk_bytes=images * (card.height * card.width * card.channels + _IMAGE_OVERHEAD),
+        memory_bytes=costs.memory,
+        fresh_images=len(alike) * FRESH_COALITIONS * IMAGES_PER_COALITION if spec.sampling.mode == "pool" else 0,
+        retrainings=len(compiled.checked.manifest.groupings) * FRESH_COALITIONS,
     )

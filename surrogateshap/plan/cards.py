@@ -68,7 +68,7 @@ def read_model_card(
 ) -> ModelCard:
     """Reads a model folder's configs. Raises ValueError that says what is wrong.
 
-    `listing` holds the names of all files, relative to the folder, where only the configs are on disk.
+    `listing` is that of `check_weights`.
     """
     index = read_json(folder / "model_index.json")
     if "unet" in index and "vae" not in index and "text_encoder" not in index:

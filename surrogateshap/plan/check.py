@@ -3,9 +3,8 @@
 Nothing is generated, loaded or written. `validate` ends here, so this must stay quick to import.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +19,8 @@ from surrogateshap.plan.cells import shows_all
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
+from surrogateshap.plan.files import Layout
+from surrogateshap.plan.hub import HubError, Pins, Snapshot, open_snapshot
 from surrogateshap.plan.inputs import input_file, plugin_inputs
 from surrogateshap.plan.manifest import (
     Grouping,
@@ -33,7 +34,8 @@ from surrogateshap.plan.manifest import (
 from surrogateshap.plan.model import InputFile
 from surrogateshap.plugins import Plugin, PluginKind, PluginRefused, find_plugin
 from surrogateshap.spec.load import Loaded, read_spec
-from surrogateshap.spec.paths import PathRefused, resolve
+from surrogateshap.spec.model import AdapterSection, EncoderSection, ModelSection
+from surrogateshap.spec.paths import PathRefused, hub_id, resolve
 from surrogateshap.spec.utilities import PluginUtility, RateUtility, ScoreUtility, UtilitySection, WithReference
 from surrogateshap.text import digest, harmless
 
@@ -113,6 +115,8 @@ class Checked:
     """On top of the model, in the spec's order."""
     anchors: Anchors | None = None
     """Of the grouping that `anchored` names; None where the spec names no table."""
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    """What comes from the hub, by role. Its weights are downloaded when they are first needed."""
 
     def digest(self, role: str) -> str:
         """Of one input."""
@@ -129,17 +133,27 @@ class Checked:
         return self.encoders[utility.encoder or self.loaded.spec.encoder[0].name]
 
 
-def check_spec(path: Path, allow: Sequence[Path] = (), allow_plugins: Sequence[str] = ()) -> Checked:
-    """Reads a spec and its inputs. Raises SpecError with every problem of all of them."""
+def check_spec(
+    path: Path, allow: Sequence[Path] = (), allow_plugins: Sequence[str] = (), *, pins: Pins | None = None
+) -> Checked:
+    """Reads a spec and its inputs, repositories of the hub at the commits in `pins`, where they are.
+
+    Raises SpecError with every problem of all of them.
+    """
     loaded, problems = read_spec(path)
     if loaded is None:
         raise SpecError(problems)
-    return _Checker(loaded, allow, allow_plugins, problems).check()
+    return _Checker(loaded, allow, allow_plugins, problems, pins or {}).check()
 
 
 class _Checker:
     def __init__(
-        self, loaded: Loaded, allow: Sequence[Path], allow_plugins: Sequence[str], problems: list[Problem]
+        self,
+        loaded: Loaded,
+        allow: Sequence[Path],
+        allow_plugins: Sequence[str],
+        problems: list[Problem],
+        pins: Pins,
     ) -> None:
         self._loaded = loaded
         self._spec = loaded.spec
@@ -147,15 +161,18 @@ class _Checker:
         self._allow_plugins = allow_plugins
         self._problems = list(problems)
         self._found_plugins: dict[tuple[PluginKind, str], Plugin] = {}
+        self._pins = pins
+        self._snapshots: dict[str, Snapshot] = {}
         self._inputs = [InputFile(role="spec", name=loaded.file, digest=loaded.digest, bytes=len(loaded.text.encode()))]
 
     def check(self) -> Checked:
         spec = self._spec
-        model_path, card = self._read(
-            ("model", "source"),
-            spec.model.source,
+        model_path, card = self._read_weights(
+            ("model",),
+            spec.model,
             "model",
-            lambda path: read_model_card(path, spec.model, spec.sampling),
+            "pipeline",
+            lambda path, listing: read_model_card(path, spec.model, spec.sampling, listing),
         )
         self._plugins()
         adapters = tuple(self._adapters())
@@ -191,6 +208,7 @@ class _Checker:
             images=images,
             adapters=adapters,
             anchors=anchors,
+            snapshots=self._snapshots,
         )
 
     def _anchors(self, manifest: Manifest | None) -> Anchors | None:
@@ -250,11 +268,48 @@ class _Checker:
 
     def _adapters(self) -> Iterator[AdapterInput]:
         for position, section in enumerate(self._spec.model.adapters):
-            role, key = f"adapter {position}", ("model", "adapters", position, "source")
-            name = section.weight_name
-            path, file = self._read(key, section.source, role, partial(adapter_file, weight_name=name))
+            role, name = f"adapter {position}", section.weight_name
+
+            def reader(path: Path, listing: frozenset[str] | None, name: str | None = name) -> Path:
+                return adapter_file(path, name, listing)
+
+            path, file = self._read_weights(("model", "adapters", position), section, role, "adapter", reader)
             if path is not None and file is not None:
                 yield AdapterInput(file, self._digest(role), name, section.scale)
+
+    def _read_weights(
+        self,
+        key: Key,
+        section: ModelSection | AdapterSection | EncoderSection,
+        role: str,
+        layout: Layout,
+        reader: Callable[[Path, frozenset[str] | None], T],
+    ) -> tuple[Path | None, T | None]:
+        """The same for the table at `key`, whose source may be on the hub.
+
+        There `reader` gets a folder with the small texts alone, and the names of all files that there will be.
+        """
+        source = section.source or ""
+        repository = hub_id(source, self._loaded.folder)
+        if repository is None:
+            if section.revision is not None:
+                message = f"counts only for repositories of the hub, and `{harmless(source)}` is a path"
+                self._problem((*key, "revision"), message, "Remove it.")
+            return self._read((*key, "source"), source, role, lambda path: reader(path, None))
+        variant, weight_name = getattr(section, "variant", None), getattr(section, "weight_name", None)
+        commit = self._pins.get((role, repository))
+        try:
+            snapshot = open_snapshot(repository, section.revision, layout, variant, weight_name, commit)
+            found = reader(snapshot.folder, snapshot.listing)
+        except HubError as error:
+            self._problem((*key, "source"), error.message, error.remedy)
+            return None, None
+        except (OSError, ValueError) as error:
+            self._problem((*key, "source"), f"`{harmless(source)}` {harmless(str(error))}")
+            return None, None
+        self._inputs.append(snapshot.input(role))
+        self._snapshots[role] = snapshot
+        return snapshot.folder, found
 
     def _encoders(self) -> Iterator[tuple[str, EncoderInput]]:
         for position, section in enumerate(self._spec.encoder):
@@ -265,8 +320,7 @@ class _Checker:
                     yield section.name, EncoderInput(section.name, position, Path(), content, (), None)
                 continue
             role = f"encoder {section.name}"
-            key = ("encoder", position, "source")
-            path, labels = self._read(key, section.source or "", role, read_classifier_labels)
+            path, labels = self._read_weights(("encoder", position), section, role, "encoder", read_classifier_labels)
             if path is not None and labels is not None:
                 features = read_feature_size(path)
                 yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels, features)

@@ -19,6 +19,7 @@ from surrogateshap.plan.check import (
 )
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.plan.flags import FlagDesign, design_flags
+from surrogateshap.plan.hub import Pins
 from surrogateshap.plan.manifest import Grouping, Manifest, spread
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
 from surrogateshap.spec.model import EstimatorName, Spec
@@ -82,9 +83,14 @@ class Compiled:
         return replace(self, pools=tuple(by_id.get(pool.id, pool) for pool in self.pools), games=games)
 
 
-def compile_spec(path: Path, allow: Sequence[Path] = (), allow_plugins: Sequence[str] = ()) -> Compiled:
-    """Reads, checks and resolves a spec. Raises SpecError with every problem of it and of its inputs."""
-    checked = check_spec(path, allow, allow_plugins)
+def compile_spec(
+    path: Path, allow: Sequence[Path] = (), allow_plugins: Sequence[str] = (), *, pins: Pins | None = None
+) -> Compiled:
+    """Reads, checks and resolves a spec. Raises SpecError with every problem of it and of its inputs.
+
+    `pins` are the commits of hub repositories that an earlier plan was made with.
+    """
+    checked = check_spec(path, allow, allow_plugins, pins=pins)
     pools = _pools(checked)
     flags = _flags(checked) if checked.loaded.spec.flags.denoising_loss else None
     checked = _with_image_files(checked, pools, flags)
@@ -208,15 +214,22 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
                 f"the intervals of {game.info} take about {duration(seconds)}: one evaluation about "
                 f"{duration(game.cost.seconds)}, {resamples} resampled pools; lower `intervals.resamples`"
             )
+    for role, snapshot in checked.snapshots.items():
+        if not snapshot.pinned:
+            yield (
+                f"{role}: not pinned: planned with `{harmless(snapshot.revision or 'main')}` of {snapshot.repository} "
+                f'at commit {snapshot.commit}; write revision = "{snapshot.commit}"'
+            )
     if checked.anchors is not None:
         yield from checked.anchors.notes
-    per_contributor = checked.images // len(checked.manifest.groupings[0].contributors)
-    pooled = checked.loaded.spec.sampling.mode == "pool"
-    if pooled and "image" in checked.proxies and per_contributor < FEW_IMAGES:
-        yield (
-            f"the image proxy has {per_contributor} images per contributor; below {FEW_IMAGES} its ranking is much "
-            "less reliable"
-        )
+    first = checked.manifest.groupings[0].name
+    for pool in {game.pool.id: game.pool for game in games if first in game.pool.memberships}.values():
+        fewest = int(pool.images_of(first).min())
+        if pool.proxy == "image" and fewest < FEW_IMAGES:
+            yield (
+                f"the image proxy has {fewest} images per contributor, where they are fewest; below {FEW_IMAGES} its "
+                "ranking is much less reliable"
+            )
     for grouping, names in dict.fromkeys(
         (game.info.grouping, group) for game in games for group in game.indistinguishable
     ):

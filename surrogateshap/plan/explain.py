@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from surrogateshap.plan.model import Cost, Plan, Stage, StageKind
+from surrogateshap.plan.model import Plan, Stage, StageKind
 from surrogateshap.text import harmless
 from surrogateshap.units import amount, count, duration, plural, size
 
@@ -35,7 +35,7 @@ def explain(plan: Plan) -> str:
         _section("Games", _games(plan)),
         _section("Stages (+ new, ~ partly there, = cached)", _stages(plan.stages)),
         _section(
-            f"Cost of what is pending{', at most' if plan.stops_when else ''}", _cost(plan.cost) if plan.pending else []
+            f"Cost of what is pending{', at most' if plan.stops_when else ''}", _cost(plan) if plan.pending else []
         ),
         _section("Instead of", _instead(plan)),
         _section("Warnings", _warnings(plan)),
@@ -121,8 +121,11 @@ def _stages(stages: Sequence[Stage]) -> list[str]:
     return lines
 
 
-def _cost(cost: Cost) -> list[str]:
+def _cost(plan: Plan) -> list[str]:
+    cost = plan.cost
     time = "unknown until a run has measured it" if cost.seconds is None else f"about {duration(cost.seconds)}"
+    if cost.seconds is not None and any("estimated for" in stage.basis for stage in plan.stages):
+        time += "; measure it with doctor --calibrate"
     return _columns(
         [
             ("images", count(cost.images)),
@@ -131,7 +134,7 @@ def _cost(cost: Cost) -> list[str]:
             ("memory", size(cost.memory_bytes)),
             ("disk", size(cost.disk_bytes)),
         ],
-        limits=(20, 40),
+        limits=(20, 60),
     )
 
 

@@ -141,7 +141,8 @@ def plan(spec: Spec, inputs: Mapping[str, str]) -> str:
 
 
 _NOT_HASHED = frozenset({"name", "execution"})
-_PATHS = frozenset({"source", "manifest", "anchors"})
+_PATHS = frozenset({"source", "revision", "manifest", "anchors"})
+"""Where inputs are; what they hold counts, by its digest."""
 
 
 def _section(value: Any) -> Any:

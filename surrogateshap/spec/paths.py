@@ -1,10 +1,14 @@
 """From the paths that a spec names to real ones, none of them outside what its reader allows."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 EXAMPLE = "example:"
+_HUB_ID = re.compile(r"(?=.{3,96}$)[A-Za-z0-9](?:[\w.-]*\w)?/[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
+_FILES = (".safetensors", ".json", ".toml", ".parquet", ".csv", ".jsonl", ".zip", ".bin", ".ckpt", ".pt", ".pth")
+"""Endings that make `folder/name` a file somebody forgot rather than a repository."""
 
 
 class PathRefused(ValueError):  # noqa: N818 - says what was done, as `InterruptedRun` does
@@ -43,6 +47,16 @@ def resolve(source: str, folder: Path, allow: Sequence[Path] = ()) -> Path:
             "move it there, or allow the folder that it is in with --allow-path DIR",
         )
     return found
+
+
+def hub_id(source: str, folder: Path) -> str | None:
+    """The Hugging Face repository `owner/name` that a spec in `folder` means by `source`; None where it is a path.
+
+    What is there beside the spec is never looked for elsewhere.
+    """
+    if not _HUB_ID.fullmatch(source) or "--" in source or ".." in source or source.lower().endswith(_FILES):
+        return None
+    return None if os.path.lexists(folder / source) else source
 
 
 def path_from(folder: Path, file: Path) -> str:

@@ -72,7 +72,8 @@ def make() -> Any:
                     Problem(str(spec), 0, "", "no [model]"),
                 ]
             )
-        return object()
+        device = "cuda" if "cuda" in spec.name else "auto"
+        return types.SimpleNamespace(execution=types.SimpleNamespace(device=device))
 
     def plan(target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = ()) -> object:
         calls.append(("plan", target, store, tuple(allow_paths), *allow_plugins))
@@ -117,13 +118,47 @@ def make() -> Any:
         )
         return Report(holds=holds, checks=checks)
 
+    def doctor(store: Path, device: str = "auto") -> object:
+        from surrogateshap.health import DeviceHealth, ExtraHealth, Health
+
+        calls.append(("doctor", store, device))
+        return Health(
+            python="3.11.7",
+            platform="Linux\x1b[2J",
+            versions={"torch": "2.5.0", "peft": None},
+            devices=(
+                DeviceHealth(name="cpu", free_bytes=None, total_bytes=8_000_000_000),
+                DeviceHealth(name="cuda:0 NVIDIA\u202e H100", free_bytes=70_000_000_000, total_bytes=80_000_000_000),
+            ),
+            device="cuda:0 NVIDIA\u202e H100" if device == "auto" else device,
+            usable=device == "auto",
+            why="" if device == "auto" else f"no `{device}` device is there",
+            store=str(store),
+            store_free_bytes=1_000_000_000,
+            hub_cache="/cache",
+            hub_cache_free_bytes=None,
+            hub_offline=True,
+            missing=(ExtraHealth(extra="fid", packages=("a", "b"), remedy='pip install "surrogateshap[fid]"'),),
+        )
+
+    def calibrate(spec: Path, store: Path, *, allow_paths: Any = (), say: Any, stop: Any) -> object:
+        from surrogateshap.health import Speed
+
+        calls.append(("calibrate", spec, store, tuple(allow_paths)))
+        say("generating\x1b[2J")
+        return (Speed(stage="generate:image", device="cpu", images=16, seconds_per_image=0.0123),)
+
+    def store_folder(spec: Path, store: Any) -> Path:
+        return store if store is not None else spec.parent / ".surrogateshap"
+
     def schema() -> object:
         return {"type": "object", "title": "Zoë"}
 
     def template() -> str:
         return "spec_version = 1\n"
 
-    for function in (validate, plan, save_plan, explain, apply, show, verify, schema, template):
+    functions = (validate, plan, save_plan, explain, apply, show, verify, schema, template)
+    for function in (*functions, doctor, calibrate, store_folder):
         setattr(api, function.__name__, function)
     api.calls = calls  # type: ignore[attr-defined]
     return api

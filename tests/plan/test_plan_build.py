@@ -70,7 +70,7 @@ ELSEWHERE = {
     "empty.value": {"empty": {"kind": "value", "value": 1.0}},
 }
 """The same for keys that only go with others."""
-PATHS = {"model.source", "contributors.manifest", "fidelity.anchors"}
+PATHS = {"model.source", "model.revision", "contributors.manifest", "fidelity.anchors"}
 ON_PIPELINES = {"model.adapters"}
 """Change the plan too, and go with none of this project's models: see tests/execute/test_execute_pipelines.py."""
 UNHASHED = {

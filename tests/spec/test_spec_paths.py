@@ -120,3 +120,38 @@ def test_whatever_is_named_lies_inside(source: str) -> None:
     except PathRefused:
         return
     assert found.is_relative_to(folder) or found.is_relative_to(paths.examples_folder())
+
+
+@pytest.mark.parametrize("source", ["runwayml/sd-v1.5", "a/b", "Owner_1/na.me-2"])
+def test_what_is_not_there_may_be_on_the_hub(source: str, tmp_path: Path) -> None:
+    assert paths.hub_id(source, tmp_path) == source
+    (tmp_path / source).mkdir(parents=True)
+    assert paths.hub_id(source, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "model",
+        "a/b/c",
+        "../b",
+        "./b",
+        "a/..",
+        "a/.b",
+        "/a",
+        "a/",
+        "example:digits/model",
+        "https://hf.co/a",
+        "a/b.safetensors",
+        "a/b.parquet",
+        "a--b/c",
+        "a/b..c",
+        "a b/c",
+        "ä/b",
+        "a/b\n",
+        "a/" + "b" * 200,
+        "",
+    ],
+)
+def test_paths_are_never_looked_for_on_the_hub(source: str, tmp_path: Path) -> None:
+    assert paths.hub_id(source, tmp_path) is None

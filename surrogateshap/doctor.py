@@ -1,0 +1,41 @@
+"""The door to `doctor`: the environment, and how fast a spec's model is in it."""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from surrogateshap.health import Health, Speed
+
+
+def doctor(store: Path, device: str = "auto") -> "Health":
+    """What is installed, which devices there are, and how much room the store and the hub's cache have.
+
+    `device` is one of `auto`, `cpu`, `cuda` and `mps`.
+    """
+    from surrogateshap.execute.doctor import examine
+
+    return examine(store, device)
+
+
+def calibrate(
+    spec: Path,
+    store: Path,
+    *,
+    allow_paths: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> "tuple[Speed, ...]":
+    """Generates and encodes one small batch with a spec's model, and keeps the speeds in `store` for later plans.
+
+    No image is kept. `say` is told one line per step; setting `stop` ends it with InterruptedRun. Raises SpecError,
+    DeviceError and RunError.
+    """
+    from surrogateshap.execute.calibrate import calibrate as measure
+    from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.store import Store
+
+    compiled = compile_spec(spec, allow_paths)
+    with Store.open(store) as opened:
+        return measure(compiled, opened, say, stop or threading.Event())

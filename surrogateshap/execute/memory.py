@@ -1,0 +1,33 @@
+"""Memory of devices, and whether a model fits before anything of it is loaded."""
+
+from typing import TYPE_CHECKING
+
+from surrogateshap.errors import DeviceError
+from surrogateshap.plan.device import memory_total
+from surrogateshap.units import size
+
+if TYPE_CHECKING:
+    import torch
+
+
+def device_memory(device: "torch.device") -> tuple[int | None, int | None]:
+    """Bytes that are free and bytes in all; None where nothing says so."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    return memory_total("MemAvailable"), memory_total()
+
+
+def check_fits(device: "torch.device", name: str, weights: int) -> None:
+    """Raises DeviceError where a model's weights alone, of so many bytes, are more than is free on its device."""
+    free, total = device_memory(device)
+    if free is None or weights <= free:
+        return
+    of = f" of {size(total)}" if total is not None else ""
+    message = f"the model's weights take {size(weights)}, and {name} has {size(free)}{of} free"
+    remedy = (
+        'Give `dtype = "bfloat16"` under [model] where it is wider, free memory, or choose a smaller model or another '
+        "device; a lower `batch_size` or image size doesn't help here."
+    )
+    raise DeviceError(message, remedy)
