@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surrogateshap.errors import DeviceError
-from surrogateshap.execute.encoders import Encoder, View
+from surrogateshap.errors import DeviceError, RunError
+from surrogateshap.execute.encoders import Encoder, TextEncoder, View
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
-from surrogateshap.plan.check import EncoderInput
+from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.flags import NOISE_LEVELS
 
@@ -64,9 +64,9 @@ class Workshop:
     def prepare(self, encoder: EncoderInput) -> None:
         """Loads an encoder, once."""
         if encoder.name not in self._encoders:
-            from surrogateshap.execute.encoders.classifier import Classifier
+            from surrogateshap.execute.encoders.factory import make_encoder
 
-            self._encoders[encoder.name] = Classifier(encoder.path, self.device)
+            self._encoders[encoder.name] = make_encoder(encoder, self.device)
 
     def make(self, items: Sequence[Item], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (N, H, W, C) uint8 of the frozen or of another model, and where they were made."""
@@ -115,3 +115,12 @@ class Workshop:
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
         )
+
+    def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
+        """(C, d): what an encoder of images and texts says of C texts."""
+        self.prepare(encoder)
+        chosen = self._encoders[encoder.name]
+        if not isinstance(chosen, TextEncoder):
+            raise RunError(f"encoder `{encoder.name}` encodes no texts", 'Name an encoder of the kind "clip".')
+        with self._memory_of(len(texts)):
+            return chosen.encode_texts(texts)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from surrogateshap.plan import keys
+from surrogateshap.plan.beside import beside, encoded_once, own_images, reference_key, texts_key
 from surrogateshap.plan.check import IMAGES_PER_COALITION
 from surrogateshap.plan.coalitions import FRESH_COALITIONS
 from surrogateshap.plan.compile import Compiled, GameDesign
@@ -47,15 +48,6 @@ def unique_keys(pool: Pool) -> list[str]:
     return list(dict.fromkeys(pool.keys))
 
 
-def reference_key(compiled: Compiled, game: GameDesign) -> str | None:
-    """Of the encoded reference of a game, decoded to the model's shape; None where it has none."""
-    if game.reference is None:
-        return None
-    card = compiled.checked.card
-    shape = f"{card.height}x{card.width}x{card.channels}"
-    return keys.encoding(game.encoder.digest, f"{game.reference.digest}:{game.reference.column}:{shape}")
-
-
 def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
     """Of a game's values on the pixels that are there."""
     membership = digest(
@@ -74,6 +66,7 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
         encoder=game.encoder.digest,
         utility=game.utility,
         reference=reference_key(compiled, game),
+        beside=beside(compiled, game),
         rest={
             "coalitions": game.coalitions,
             "empty": game.empty_value,
@@ -117,14 +110,17 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     if store is None:
         return Artifacts({}, frozenset(), 0, 0, 0, False)
     images = store.find_images({key for pool in compiled.pools for key in pool.keys})
+    made = {pool.id: {images[key][0] for key in pool.keys if key in images} for pool in compiled.pools}
     wanted = {
-        keys.encoding(game.encoder.digest, images[key][0])
+        keys.encoding(encoder.digest, name)
         for game in compiled.games
-        for key in unique_keys(game.pool)
-        if key in images
+        for encoder in game.encoders
+        for name in made[game.pool.id]
     }
-    wanted |= {key for game in compiled.games if (key := reference_key(compiled, game)) is not None}
+    wanted |= {key for name in compiled.checked.encoders for key in encoded_once(compiled, name)}
     encodings = frozenset(store.lookup(wanted))
+    own = {key for name in compiled.checked.encoders for key in own_images(compiled, name)}
+    encodings |= store.find_images(own).keys()
     values, fits, fidelities = 0, 0, 0
     for pool in compiled.pools:
         if any(key not in images for key in pool.keys):
@@ -285,7 +281,7 @@ def _stages(
             steps,
         )
     for name, encoder in compiled.checked.encoders.items():
-        games = [game for game in compiled.games if game.encoder.name == name]
+        games = [game for game in compiled.games if encoder in game.encoders]
         for pool in {game.pool.id: game.pool for game in games}.values():
             wanted = unique_keys(pool)
             there = sum(
@@ -301,12 +297,16 @@ def _stages(
                 most.get(pool.id, len(wanted)),
                 there,
             )
-        references = {key for game in games if (key := reference_key(compiled, game)) is not None}
-        if references:
-            there = len(references & artifacts.encodings)
-            yield stage(
-                f"reference:{name}", "encode", f"encode references with {name}", "references", len(references), there
-            )
+        once, own = set(encoded_once(compiled, name)), set(own_images(whole or compiled, name))
+        if once or own:
+            mine = [game for game in games if game.encoder is encoder]
+            parts = ["references"] if any(reference_key(compiled, game) for game in mine) else []
+            parts += ["texts"] if any(texts_key(compiled, game) for game in mine) else []
+            parts += ["training images"] if own else []
+            what = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+            there = len((once | own) & artifacts.encodings)
+            unit = "references" if parts == ["references"] else "inputs"
+            yield stage(f"reference:{name}", "encode", f"encode {what} with {name}", unit, len(once | own), there)
     if compiled.flags is not None:
         wanted = list(dict.fromkeys(compiled.flags.keys))
         title = "denoise training images for flags"

@@ -3,7 +3,7 @@
 Nothing is generated, loaded or written. `validate` ends here, so this must stay quick to import.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,23 +14,23 @@ import numpy as np
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.cards import ModelCard, read_model_card
-from surrogateshap.plan.coalitions import Evaluation, choose
-from surrogateshap.plan.configs import class_index
-from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
-from surrogateshap.plan.inputs import input_file
-from surrogateshap.plan.manifest import (
-    Grouping,
-    Manifest,
-    count_images,
-    is_image_column,
-    nearest,
-    parquet_schema,
-    read_manifest,
+from surrogateshap.plan.check_encoders import (
+    EncoderInput,
+    Key,
+    check_classes,
+    check_needs,
+    encoder_of,
+    read_encoders,
+    with_card,
 )
+from surrogateshap.plan.check_references import Head, Reference, read_heads, read_references
+from surrogateshap.plan.coalitions import Evaluation, choose
+from surrogateshap.plan.inputs import input_file
+from surrogateshap.plan.manifest import Grouping, Manifest, read_manifest
 from surrogateshap.plan.model import InputFile
 from surrogateshap.spec.load import Loaded, read_spec
 from surrogateshap.spec.paths import PathRefused, resolve
-from surrogateshap.spec.utilities import RateUtility, ScoreUtility, UtilitySection, WithReference
+from surrogateshap.spec.utilities import AssociationUtility, UtilitySection, WithReference
 from surrogateshap.text import harmless
 
 EXACT_AT_MOST = 16
@@ -41,31 +41,7 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 MOST_IMAGES = 5_000_000
 """Of one pool; the list of them alone takes gigabytes beyond that."""
 
-Key = tuple[str | int, ...]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class EncoderInput:
-    """An encoder's folder."""
-
-    name: str
-    position: int
-    """Among the spec's encoders."""
-    path: Path
-    digest: str
-    labels: tuple[str, ...]
-    features: int | None
-    """Length of its feature vectors; None where its config doesn't say."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The images that a Fréchet distance is measured to: a Parquet file and its column."""
-
-    path: Path
-    digest: str
-    column: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +56,8 @@ class Checked:
     encoders: dict[str, EncoderInput]
     references: dict[str, Reference]
     """By utility; the manifest's own images for those that name no file."""
+    heads: dict[str, Head]
+    """By utility."""
     proxies: tuple[str, ...]
     images: int
     """Pool images of all contributors together, per proxy."""
@@ -98,7 +76,12 @@ class Checked:
 
     def encoder_of(self, utility: UtilitySection) -> EncoderInput:
         """The encoder that a utility looks through."""
-        return self.encoders[utility.encoder or self.loaded.spec.encoder[0].name]
+        return self.encoders[encoder_of(self.loaded.spec, utility.encoder)]
+
+    def second_of(self, utility: UtilitySection) -> EncoderInput | None:
+        """The encoder that sees an association's second attribute, where it is another."""
+        name = utility.second_encoder if isinstance(utility, AssociationUtility) else None
+        return None if name in (None, self.encoder_of(utility).name) else self.encoders[str(name)]
 
 
 def check_spec(path: Path, allow: Sequence[Path] = ()) -> Checked:
@@ -122,8 +105,13 @@ class _Checker:
         model_path, card = self._read(
             ("model", "source"), spec.model.source, "model", lambda path: read_model_card(path, spec.model.null_class)
         )
-        encoders = dict(self._encoders())
-        references = dict(self._references())
+        tools = (self._read, self._digest, self._problem)
+        encoders = {encoder.name: encoder for encoder in read_encoders(spec, *tools)}
+        if card is not None:
+            encoders = with_card(encoders, card)
+        references = dict(read_references(spec, encoders, *tools))
+        heads = dict(read_heads(spec, encoders, *tools))
+        check_needs(spec, encoders, self._problem)
         manifest_path, _ = self._read(("contributors", "manifest"), spec.contributors.manifest, "manifest", Path)
         manifest = None
         if manifest_path is not None:
@@ -138,7 +126,8 @@ class _Checker:
             remedy = "Write `denoising_loss = false`."
             self._problem(("flags", "denoising_loss"), f"{message} {', '.join(PREDICTIONS)}", remedy)
         if card is not None and manifest is not None:
-            self._check_conditions(card, manifest, encoders)
+            self._check_conditions(card, manifest)
+            check_classes(spec, encoders, card, manifest, self._problem)
         anchors = self._anchors(manifest) if spec.fidelity.anchors is not None else None
         proxies: tuple[str, ...] = ()
         images = 0
@@ -149,8 +138,8 @@ class _Checker:
             raise SpecError(self._problems)
         for utility in spec.utility:
             if isinstance(utility, WithReference) and utility.reference == "manifest":
-                whole = Reference(manifest.path, self._digest("manifest"), manifest.image or "")
-                references[utility.name] = whole
+                whole = self._digest("manifest")
+                references[utility.name] = Reference(manifest.path, whole, manifest.image or "", manifest=manifest)
         return Checked(
             loaded=self._loaded,
             inputs=tuple(self._inputs),
@@ -159,6 +148,7 @@ class _Checker:
             manifest=manifest,
             encoders=encoders,
             references=references,
+            heads=heads,
             proxies=proxies,
             images=images,
             anchors=anchors,
@@ -210,44 +200,7 @@ class _Checker:
             self._problem(key, f"`{shown}` {harmless(str(error))}")
         return path, None
 
-    def _encoders(self) -> Iterator[tuple[str, EncoderInput]]:
-        for position, section in enumerate(self._spec.encoder):
-            role = f"encoder {section.name}"
-            key = ("encoder", position, "source")
-            path, labels = self._read(key, section.source or "", role, read_classifier_labels)
-            if path is not None and labels is not None:
-                features = read_feature_size(path)
-                yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels, features)
-
-    def _references(self) -> Iterator[tuple[str, Reference]]:
-        """References that are files of their own."""
-        column = self._spec.contributors.image or "image"
-        for at, utility in enumerate(self._spec.utility):
-            if not isinstance(utility, WithReference):
-                continue
-            key = ("utility", at, "reference")
-            if utility.reference == "manifest":
-                continue
-            role = f"reference {utility.name}"
-            path, schema = self._read(key, utility.reference, role, parquet_schema)
-            if path is None or schema is None:
-                continue
-            shown = f"`{harmless(utility.reference)}`"
-            try:
-                if column not in schema or not is_image_column(schema[column]):
-                    message = f"{shown} has no column `{harmless(column)}` with images"
-                    self._problem(key, message, nearest(column, schema.names()))
-                elif count_images(path, column) == 0:
-                    self._problem(key, f"{shown} has no images", "Name a file that has some.")
-            except OSError as error:
-                self._problem(key, f"{shown} can't be read: {error}", "Write it again.")
-            yield utility.name, Reference(path, self._digest(role), column)
-
-    def _encoder_of(self, utility: UtilitySection, encoders: dict[str, EncoderInput]) -> EncoderInput | None:
-        name = utility.encoder or (self._spec.encoder[0].name if self._spec.encoder else "")
-        return encoders.get(name)
-
-    def _check_conditions(self, card: ModelCard, manifest: Manifest, encoders: dict[str, EncoderInput]) -> None:
+    def _check_conditions(self, card: ModelCard, manifest: Manifest) -> None:
         unknown = [position for position, name in enumerate(manifest.conditions) if card.index(name) is None]
         if unknown:
             rows = np.isin(manifest.condition_of_row, unknown)
@@ -261,24 +214,6 @@ class _Checker:
             known = ", ".join(harmless(label, 20) for label in card.labels[:12])
             more = " …" if len(card.labels) > 12 else ""
             self._problem(("contributors", "condition"), message, f"Its classes are {known}{more}.")
-        for at, utility in enumerate(self._spec.utility):
-            encoder = self._encoder_of(utility, encoders)
-            if encoder is None:
-                continue
-            wanted: list[tuple[Key, str]] = []
-            if isinstance(utility, RateUtility):
-                wanted = [(("utility", at, "class"), str(utility.class_))]
-            elif isinstance(utility, ScoreUtility) and utility.score == "condition":
-                names = [card.labels[index] for name in manifest.conditions if (index := card.index(name)) is not None]
-                wanted = [(("utility", at, "score"), name) for name in names]
-            elif isinstance(utility, ScoreUtility) and not isinstance(utility.score, str):
-                wanted = [(("utility", at, "score"), str(utility.score.class_))]
-            missing = [(key, name) for key, name in wanted if class_index(name, encoder.labels) is None]
-            if missing:
-                listed = ", ".join(harmless(name, 40) for _, name in missing[:5])
-                known = ", ".join(harmless(label, 20) for label in encoder.labels[:12])
-                message = f"encoder `{encoder.name}` has no class {listed}"
-                self._problem(missing[0][0], message, f"Its classes are {known}.")
 
     def _check_budget(self, manifest: Manifest, proxies: tuple[str, ...], images: int) -> None:
         budget = self._spec.budget

@@ -12,16 +12,17 @@ from surrogateshap.plan import keys
 from surrogateshap.plan.check import (
     IMAGES_PER_COALITION,
     Checked,
-    EncoderInput,
-    Reference,
     check_spec,
 )
+from surrogateshap.plan.check_encoders import EncoderInput
+from surrogateshap.plan.check_references import Head, Reference
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.plan.flags import FlagDesign, design_flags
 from surrogateshap.plan.manifest import Grouping, Manifest
-from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
+from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool, own_rows
+from surrogateshap.plan.sources import Sources
 from surrogateshap.spec.model import EstimatorName, Spec
-from surrogateshap.spec.utilities import UtilitySection
+from surrogateshap.spec.utilities import OwnImageUtility, UtilitySection
 from surrogateshap.text import harmless
 from surrogateshap.units import duration
 
@@ -42,7 +43,10 @@ class GameDesign:
     position: int
     """Among the spec's utilities."""
     encoder: EncoderInput
+    second: EncoderInput | None
+    """That sees an association's second attribute; None where the first one does."""
     reference: Reference | None
+    head: Head | None
     estimator: EstimatorName
     coalitions: int
     """Evaluated: all of them where the estimator is exact, else those drawn, and N."""
@@ -50,6 +54,11 @@ class GameDesign:
     cost: Evaluation
     empty_value: float | None
     indistinguishable: tuple[tuple[str, ...], ...]
+
+    @property
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """All that look at its pool."""
+        return (self.encoder,) if self.second is None else (self.encoder, self.second)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class Compiled:
     pools: tuple[Pool, ...]
     games: tuple[GameDesign, ...]
     warnings: tuple[str, ...]
+    sources: Sources
+    """Of the manifest's images, as far as somebody asked for them."""
     flags: FlagDesign | None = None
     """None where nobody asked for them."""
 
@@ -86,6 +97,7 @@ def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
     checked = check_spec(path, allow)
     pools = _pools(checked)
     games = tuple(_games(checked, pools))
+    sources = _sources(checked, pools)
     digests = {file.role: file.digest for file in checked.inputs if file.role != "spec"}
     return Compiled(
         checked=checked,
@@ -93,8 +105,23 @@ def compile_spec(path: Path, allow: Sequence[Path] = ()) -> Compiled:
         pools=pools,
         games=games,
         warnings=tuple(_warnings(checked, games)),
+        sources=sources,
         flags=_flags(checked) if checked.loaded.spec.flags.denoising_loss else None,
     )
+
+
+def _sources(checked: Checked, pools: tuple[Pool, ...]) -> Sources:
+    """With the training images that utilities compare with, where one does."""
+    sources, spec = Sources(checked.manifest), checked.loaded.spec
+    if any(isinstance(utility, OwnImageUtility) for utility in spec.utility):
+        try:
+            for pool in pools:
+                rows = own_rows(pool, checked.manifest, spec.seed)
+                sources.of(rows[rows >= 0])
+        except OSError as error:
+            key = ("contributors", "image")
+            raise SpecError([checked.loaded.problem(key, str(error), "Write the manifest again.")]) from None
+    return sources
 
 
 def _flags(checked: Checked) -> FlagDesign:
@@ -173,7 +200,9 @@ def _games(checked: Checked, pools: tuple[Pool, ...]) -> Iterator[GameDesign]:
                     utility=utility,
                     position=position,
                     encoder=encoder,
+                    second=checked.second_of(utility),
                     reference=checked.references.get(utility.name),
+                    head=checked.heads.get(utility.name),
                     estimator=chosen.estimator,
                     coalitions=chosen.coalitions,
                     coalitions_because=chosen.because,

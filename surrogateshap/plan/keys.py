@@ -54,8 +54,13 @@ def loss(denoising_key: str, condition: str, source: str) -> str:
     return digest({"denoising": denoising_key, "condition": condition, "source": source})
 
 
+def encoder(kind: str, content: str, settings: Any) -> str:
+    """Of everything that an encoder's view of an image depends on: its kind, its files and the spec's settings."""
+    return digest({"kind": kind, "content": content, "settings": settings})
+
+
 def encoding(encoder_digest: str, content: str) -> str:
-    """Of one encoder's view of an object of images, or of a reference."""
+    """Of one encoder's view of an object of images, of a reference, of texts or of a training image."""
     return digest({"method": METHOD, "encoder": encoder_digest, "content": content})
 
 
@@ -79,19 +84,26 @@ def features(keys: Sequence[str], found: Mapping[str, tuple[str, int]]) -> str:
     return digest([found[key] for key in keys])
 
 
-def game(*, pixels: str, membership: str, encoder: str, utility: Any, reference: str | None, rest: Any) -> str:
-    """Of a game's coalition values."""
+def game(
+    *, pixels: str, membership: str, encoder: str, utility: Any, reference: str | None, beside: Any, rest: Any
+) -> str:
+    """Of a game's coalition values. `beside`: what its utility looks at beside the images and the reference."""
     return digest(
         {
             "method": METHOD,
             "pixels": pixels,
             "membership": membership,
             "encoder": encoder,
-            "utility": semantic(utility, frozenset({"name", "encoder", "reference"})) | {"kind": utility.kind},
+            "utility": semantic(utility, _ELSEWHERE) | {"kind": utility.kind},
             "reference": reference,
+            "beside": beside,
             "rest": rest,
         }
     )
+
+
+_ELSEWHERE = frozenset({"name", "encoder", "second_encoder", "reference", "head"})
+"""Keys of a utility that say where something is; what it is counts by its digest."""
 
 
 def fit(game_key: str, spec: Spec, estimator: str) -> str:
@@ -130,7 +142,7 @@ def plan(spec: Spec, inputs: Mapping[str, str]) -> str:
 
 
 _NOT_HASHED = frozenset({"name", "execution"})
-_PATHS = frozenset({"source", "manifest", "anchors"})
+_PATHS = frozenset({"source", "manifest", "anchors", "head"})
 
 
 def _section(value: Any) -> Any:
@@ -139,6 +151,8 @@ def _section(value: Any) -> Any:
     if not hasattr(type(value), "model_fields"):
         return value
     document = semantic(value, _PATHS)
+    if isinstance(labels := document.get("labels"), dict):
+        document["labels"] = list(labels.items())  # their order counts: classes can be named by number
     if document.get("reference") not in (None, "manifest"):
         document["reference"] = "file"
     return document

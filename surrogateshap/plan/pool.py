@@ -44,6 +44,8 @@ class Pool:
     """By grouping; empty in fresh mode."""
     masks: np.ndarray | None = None
     """Fresh mode: (M, n) bool, the coalition of each cell."""
+    drawn: np.ndarray | None = None
+    """Fresh mode: (N,) manifest row whose condition each image shows, whatever it starts from; -1 for no condition."""
     request: "PoolRequest | None" = None
     """What it was built from; None in fresh mode."""
 
@@ -191,16 +193,38 @@ def _lay_out(
     )
 
 
-def _rows_by_cell(cell_of_row: np.ndarray, cells: int, seed: int) -> list[tuple[int, np.ndarray]]:
-    """Rows of each cell in a seeded order that rows added later don't disturb."""
-    rows = np.arange(len(cell_of_row), dtype=np.uint64)
+def _rows_by_cell(
+    cell_of_row: np.ndarray, cells: int, seed: int, among: np.ndarray | None = None
+) -> list[tuple[int, np.ndarray]]:
+    """Rows of each cell, `among` the given ones, in a seeded order that rows added later don't disturb."""
+    chosen = np.arange(len(cell_of_row)) if among is None else among
+    rows = chosen.astype(np.uint64)
     # splitmix64: a row's place depends on its own number and the seed alone.
     mixed = rows + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    order = np.lexsort((mixed ^ (mixed >> np.uint64(31)), cell_of_row))
+    order = chosen[np.lexsort((mixed ^ (mixed >> np.uint64(31)), cell_of_row[chosen]))]
     bounds = np.searchsorted(cell_of_row[order], np.arange(cells + 1))
     return [(cell, order[bounds[cell] : bounds[cell + 1]]) for cell in range(cells)]
+
+
+def own_rows(pool: Pool, manifest: Manifest, seed: int, among: np.ndarray | None = None) -> np.ndarray:
+    """(N,) int64: a manifest row that each of the pool's images stands for; -1 for those without a condition.
+
+    An image that is made from a row stands for it. One from noise stands for a row of its condition, `among` the given
+    ones: they take turns, in the order in which the image proxy starts from them.
+    """
+    if pool.drawn is not None or pool.proxy == "image":
+        return (pool.rows if pool.drawn is None else pool.drawn).astype(np.int64)
+    rows = np.arange(manifest.rows) if among is None else among
+    found = np.full(len(pool.keys), -1, np.int64)
+    order = np.argsort(pool.conditions, kind="stable")
+    bounds = np.searchsorted(pool.conditions[order], np.arange(len(manifest.conditions) + 1))
+    for condition, members in _rows_by_cell(manifest.condition_of_row, len(manifest.conditions), seed, rows):
+        images = order[bounds[condition] : bounds[condition + 1]]
+        if len(images):
+            found[images] = members[np.arange(len(images)) % len(members)]
+    return found
 
 
 def first_rows(grouping: Grouping, at_most: int, seed: int) -> tuple[np.ndarray, ...]:
@@ -259,6 +283,7 @@ def build_fresh_pool(
         cell_of_image=np.concatenate(cell).astype(np.int64),
         empty_cell=1,
         masks=masks,
+        drawn=drawn,
     )
 
 
