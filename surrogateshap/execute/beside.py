@@ -20,6 +20,9 @@ from surrogateshap.plan.statistics import read_moments
 from surrogateshap.store import Store
 from surrogateshap.text import harmless
 
+Layers = tuple[tuple[Floats, Floats], ...]
+"""Linear layers: weights (out, in) and biases (out,) of each."""
+
 
 def reference_images(card: ModelCard, reference: Reference) -> np.ndarray:
     """A reference's images in the model's shape, (N, H, W, C) uint8. Raises RunError for what is no image."""
@@ -57,8 +60,8 @@ def reference_moments(reference: Reference) -> Moments:
         raise RunError(message, "Write it again.") from None
 
 
-def read_head(head: Head) -> tuple[tuple[Floats, Floats], ...]:
-    """Linear layers in their order: weights (out, in) and biases (out,). Raises RunError for what is no head."""
+def read_head(head: Head) -> Layers:
+    """In the order in which they are applied. Raises RunError for what is no head."""
     from safetensors.numpy import load_file
 
     try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from surrogateshap.errors import RunError
-from surrogateshap.execute.beside import read_head, reference_moments
+from surrogateshap.execute.beside import Layers, read_head, reference_moments
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, Utility, make_utility
 from surrogateshap.games.encoded import Floats, Moments
 from surrogateshap.plan import keys
@@ -94,6 +94,12 @@ class Features:
 
     def utility(self, game: GameDesign, found: Mapping[str, tuple[str, int]], images: Sequence[int]) -> Utility:
         """The game's utility on the pool's images at the given positions."""
+        return make_utility(game.utility, *self.seen(game, found, images))
+
+    def seen(
+        self, game: GameDesign, found: Mapping[str, tuple[str, int]], images: Sequence[int]
+    ) -> tuple[Encoded, Encoded | Moments | None, Encoded | None, Layers]:
+        """All that a game's utility looks at: the pool, its reference, a second encoder's view, and its head."""
         pool, prompts = game.pool, self._compiled.checked.manifest.conditions
         encoded = replace(
             self.of_pool(pool, game.encoder, found, images),
@@ -103,8 +109,8 @@ class Features:
             own=self.of_own(game, images),
         )
         second = None if game.second is None else self.of_pool(pool, game.second, found, images)
-        head = () if game.head is None else read_head(game.head)
-        return make_utility(game.utility, encoded, self.of_reference(game), second, head)
+        head: Layers = () if game.head is None else read_head(game.head)
+        return encoded, self.of_reference(game), second, head
 
 
 def _damaged() -> RunError:

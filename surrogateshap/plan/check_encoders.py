@@ -187,9 +187,9 @@ def check_needs(spec: Spec, encoders: Mapping[str, EncoderInput], tell: Tell) ->
             key: Key = ("utility", at, "encoder" if utility.encoder else "kind")
             message = f"`{utility.kind}` needs {lack[0]}, and encoder `{encoder.name}` is of the kind `{encoder.kind}`"
             tell(key, message, lack[1])
-        if isinstance(utility, AssociationUtility):
-            second = encoders.get(utility.second_encoder or encoder_of(spec, utility.encoder))
-            if second is not encoder and second is not None and not (second.labels or second.kind == "plugin"):
+        if isinstance(utility, AssociationUtility) and isinstance(utility.between[1], ClassScore):
+            second = encoders.get(utility.second_encoder or "")
+            if second is not None and not (second.labels or second.kind == "plugin"):
                 message = f"`association` needs classes, and encoder `{second.name}` has none"
                 tell(("utility", at, "second_encoder"), message, _CLASSES)
 

@@ -222,7 +222,7 @@ def own_rows(pool: Pool, manifest: Manifest, seed: int, among: np.ndarray | None
     bounds = np.searchsorted(pool.conditions[order], np.arange(len(manifest.conditions) + 1))
     for condition, members in _rows_by_cell(manifest.condition_of_row, len(manifest.conditions), seed, rows):
         images = order[bounds[condition] : bounds[condition + 1]]
-        if len(images):
+        if len(images) and len(members):
             found[images] = members[np.arange(len(images)) % len(members)]
     return found
 

@@ -39,7 +39,7 @@ def read_tensors(path: Path) -> Mapping[str, Tensor]:
     if type(header) is not dict:
         raise ValueError("is not a safetensors file")
     found = {}
-    for name, entry in header.items() if isinstance(header, dict) else [("", None)]:
+    for name, entry in header.items():
         if name == "__metadata__":
             continue
         shape = entry.get("shape") if isinstance(entry, dict) else None

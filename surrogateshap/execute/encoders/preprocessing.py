@@ -120,10 +120,12 @@ def _target(pixels: torch.Tensor, size: Size | int) -> Size:
 
 def resize(pixels: torch.Tensor, size: Size, mode: str = "bilinear") -> torch.Tensor:
     """Images (N, C, H, W), 0 to 255, of another height and width."""
-    if tuple(pixels.shape[-2:]) == size:
-        return pixels
     smooth: dict[str, Any] = {} if mode == "nearest" else {"antialias": True, "align_corners": False}
-    return functional.interpolate(pixels, size=size, mode=mode, **smooth).clamp(0, 255)
+    # One direction after the other, as Pillow does: what overshoots is cut off in between.
+    for wanted in ((pixels.shape[-2], size[1]), size):
+        if tuple(pixels.shape[-2:]) != wanted:
+            pixels = functional.interpolate(pixels, size=wanted, mode=mode, **smooth).clamp(0, 255)
+    return pixels
 
 
 def _centre(pixels: torch.Tensor, size: Size) -> torch.Tensor:
