@@ -16,6 +16,7 @@ from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.configs import class_index
 from surrogateshap.plan.pool import Pool, own_rows
 from surrogateshap.store import Store
+from surrogateshap.text import harmless
 
 Game = MixtureGame | FreshGame
 
@@ -158,14 +159,19 @@ def spread_own(features: Mapping[int, np.ndarray], rows: np.ndarray, encoder: En
 
 
 def make_game(features: Features, game: GameDesign, found: Mapping[str, tuple[str, int]]) -> Game:
-    """The game on the whole pool. Raises NotFiniteError where a value is not a finite number."""
+    """The game on the whole pool. Raises NotFiniteError where a value is not a finite number, or can't be had."""
     pool = game.pool
-    utility = features.utility(game, found, range(len(pool.keys)))
     made: Game
-    if pool.masks is not None:
-        made = FreshGame(utility, pool.masks, pool.cell_of_image, game.empty_value, rows=game.grouping.rows)
-    else:
-        made = MixtureGame(utility, pool.memberships[game.grouping.name], game.empty_value)
+    try:
+        utility = features.utility(game, found, range(len(pool.keys)))
+        if pool.masks is not None:
+            made = FreshGame(utility, pool.masks, pool.cell_of_image, game.empty_value, rows=game.grouping.rows)
+        else:
+            made = MixtureGame(utility, pool.memberships[game.grouping.name], game.empty_value)
+    except ValueError as error:
+        message = f"utility `{game.utility.name}` can't be evaluated: {harmless(str(error))}"
+        remedy = "Give it what it needs, or choose another utility."
+        raise NotFiniteError(("utility", game.position), message, remedy) from error
     if not np.isfinite([made.v_empty, made.v_full]).all():
         raise not_finite(game)
     return made
@@ -190,7 +196,7 @@ def make_partial_game(
 
 
 class NotFiniteError(Exception):
-    """A value is NaN or infinite; `key` is where the spec asks for it."""
+    """A value is NaN or infinite, or can't be had; `key` is where the spec asks for it."""
 
     def __init__(self, key: tuple[str | int, ...], message: str, remedy: str) -> None:
         super().__init__(message)

@@ -40,6 +40,8 @@ Key = tuple[str | int, ...]
 T = TypeVar("T")
 Tell = Callable[[Key, str, str], None]
 """Key, message and remedy of a problem."""
+_WINDOW = 11
+"""Pixels that structural similarity compares at least."""
 _FID = 'pip install "surrogateshap[fid]"'
 
 
@@ -203,8 +205,8 @@ def _lack(utility: UtilitySection, encoder: EncoderInput) -> tuple[str, str] | N
         return None  # it says at the run what it sees
     if isinstance(utility, AestheticUtility | ClipScoreUtility) and encoder.kind != "clip":
         return "features of CLIP", 'Name an encoder of the kind "clip".'
-    if isinstance(utility, StructureUtility) and encoder.kind != "pixels":
-        return "pixels", 'Name an encoder of the kind "pixels".'
+    if isinstance(utility, StructureUtility) and (encoder.kind != "pixels" or encoder.size < _WINDOW):
+        return "pixels of at least 11 × 11", 'Name an encoder of the kind "pixels", with size = 64 or so.'
     if isinstance(utility, InceptionUtility) or (isinstance(utility, ScoreUtility) and utility.score == "confidence"):
         if not encoder.one_attribute:
             several = "classes of one attribute" if encoder.labels else "classes"

@@ -23,6 +23,7 @@ from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.games import Encoded
 from surrogateshap.games.encoded import Moments
+from surrogateshap.plan.beside import own_keys
 from surrogateshap.plan.build import build_plan
 from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.check_references import Reference
@@ -176,8 +177,6 @@ def test_stages_count_what_is_encoded_once(project: Project) -> None:
     project.manifest(rows().with_columns(image=pl.col("image").first().over("owner", "label")))
     filled = Filled(project, ALL)
     named = {id_: (stage.total, stage.unit, stage.title) for id_, stage in filled.before.items() if "reference" in id_}
-    own = filled.compiled.sources.of(np.unique(own_rows(filled.compiled.pools[0], filled.compiled.checked.manifest, 3)))
-    del own
     distinct = named["reference:pixels"][0]
     assert named == {
         "reference:clip": (1, "inputs", "encode texts with clip"),
@@ -212,8 +211,13 @@ def test_new_labels_encode_anew_and_generate_nothing(project: Project) -> None:
 
 def test_damaged_training_images_are_encoded_again(project: Project) -> None:
     filled = Filled(project, [OWN])
-    objects = list((project.store / "objects").rglob("*.safetensors"))
-    for path in objects:
+    named = own_keys(filled.compiled, filled.game("own"))
+    assert named is not None
+    with Store.open(project.store) as store:
+        found = {made for made, _ in store.find_images(named.values()).values()}
+    damaged = [path for path in project.store.rglob("*.safetensors") if path.stem in found]
+    assert len(damaged) == len(found) > 0
+    for path in damaged:
         path.write_bytes(b"")
     again = Filled(project, [OWN])
     np.testing.assert_array_equal(filled.encoded("own").own, again.encoded("own").own)
@@ -319,7 +323,8 @@ def test_retrained_models_are_seen_by_the_same_encoders(project: Project) -> Non
     command = ["{python}", "train.py", "{rows}", "{out}"]
     changes = SMALL | {"encoder": ENCODERS, "utility": ALL, "fidelity": {"trainer": command}}
     spec = project.spec(changes)
-    folder = api.plan_anchors(str(spec), 2, project.folder / "anchors")
+    folder = project.folder / "anchors"
+    api.plan_anchors(str(spec), 2, folder)
     table = api.train_anchors(folder, spec=spec, allow_commands=True, images=16)
     frame = pl.read_parquet(table)
     for utility in ALL:

@@ -211,6 +211,7 @@ def test_which_utility_needs_which_encoder(project: Project) -> None:
         ({"kind": "clip_score", "encoder": "eye"}, "encoder", "features of CLIP", "clip"),
         ({"kind": "aesthetic", "head": "head.safetensors", "encoder": "dino"}, "encoder", "features of CLIP", "clip"),
         ({"kind": "ms_ssim", "encoder": "eye"}, "encoder", "`ms_ssim` needs pixels", "pixels"),
+        ({"kind": "ms_ssim", "encoder": "pixels"}, "encoder", "at least 11 × 11", "size = 64"),
         (association | {"encoder": "both"}, "between", "no row of the manifest has the condition four", "three, two"),
         (
             {"kind": "association", "between": [{"class": "three"}, {"class": 0}], "encoder": "eye"}
