@@ -1,18 +1,22 @@
 """Games from encoded pools: what every coalition is worth, without another image."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from surrogateshap.errors import RunError
-from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, make_utility
+from surrogateshap.execute.beside import Layers, read_head, reference_moments
+from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, Utility, make_utility
+from surrogateshap.games.encoded import Floats, Moments
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import reference_key
-from surrogateshap.plan.check import EncoderInput
+from surrogateshap.plan.beside import own_keys, reference_key, texts_key
+from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.configs import class_index
-from surrogateshap.plan.pool import Pool
+from surrogateshap.plan.pool import Pool, own_rows
 from surrogateshap.store import Store
+from surrogateshap.text import harmless
 
 Game = MixtureGame | FreshGame
 
@@ -30,7 +34,7 @@ class Features:
             name = self._store.lookup([key]).get(key)
             arrays = self._store.get_arrays(name) if name is not None else None
             if arrays is None:
-                raise RunError("an object of the store is missing or damaged", "Run `apply` again: it is made anew.")
+                raise _damaged()
             self._objects[key] = arrays
         return self._objects[key]
 
@@ -55,8 +59,10 @@ class Features:
         self._pools[cached] = encoded
         return encoded
 
-    def of_reference(self, game: GameDesign) -> Encoded | None:
+    def of_reference(self, game: GameDesign) -> Encoded | Moments | None:
         """What the game's encoder says of its reference; None where it has none."""
+        if game.reference is not None and game.reference.kind == "statistics":
+            return reference_moments(game.reference)
         key = reference_key(self._compiled, game)
         if key is None:
             return None
@@ -64,6 +70,52 @@ class Features:
         return as_encoded(
             arrays["features"], arrays["probabilities"], np.full(len(arrays["features"]), -1, np.int64), game.encoder
         )
+
+    def of_texts(self, game: GameDesign) -> Floats | None:
+        """(C, d): what the game's encoder says of the manifest's conditions; None where the game doesn't ask."""
+        key = texts_key(self._compiled, game)
+        return None if key is None else finite(self._read(key)["texts"], game.encoder)
+
+    def of_own(self, game: GameDesign, images: Sequence[int]) -> Floats | None:
+        """(N, d): features of the training images that the pool's images at the given positions stand for."""
+        named = own_keys(self._compiled, game)
+        if named is None:
+            return None
+        found = self._store.find_images(named.values())
+        if len(found) < len(set(named.values())):
+            raise _damaged()
+        arrays = {made: self._store.get_arrays(made) for made in {at[0] for at in found.values()}}
+        if any(each is None for each in arrays.values()):
+            raise _damaged()
+        views = {made: each["features"] for made, each in arrays.items() if each is not None}
+        spec, manifest = self._compiled.spec, self._compiled.checked.manifest
+        rows = own_rows(game.pool, manifest, spec.seed)[np.asarray(images, np.int64)]
+        features = {row: views[found[key][0]][found[key][1]] for row, key in named.items()}
+        return spread_own(features, rows, game.encoder)
+
+    def utility(self, game: GameDesign, found: Mapping[str, tuple[str, int]], images: Sequence[int]) -> Utility:
+        """The game's utility on the pool's images at the given positions."""
+        return make_utility(game.utility, *self.seen(game, found, images))
+
+    def seen(
+        self, game: GameDesign, found: Mapping[str, tuple[str, int]], images: Sequence[int]
+    ) -> tuple[Encoded, Encoded | Moments | None, Encoded | None, Layers]:
+        """All that a game's utility looks at: the pool, its reference, a second encoder's view, and its head."""
+        pool, prompts = game.pool, self._compiled.checked.manifest.conditions
+        encoded = replace(
+            self.of_pool(pool, game.encoder, found, images),
+            asked=pool.conditions[np.asarray(images, np.int64)].astype(np.int64),
+            prompts=prompts,
+            texts=self.of_texts(game),
+            own=self.of_own(game, images),
+        )
+        second = None if game.second is None else self.of_pool(pool, game.second, found, images)
+        head: Layers = () if game.head is None else read_head(game.head)
+        return encoded, self.of_reference(game), second, head
+
+
+def _damaged() -> RunError:
+    return RunError("an object of the store is missing or damaged", "Run `apply` again: it is made anew.")
 
 
 def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:
@@ -77,29 +129,49 @@ def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:
     return np.array([*found, -1], np.int64)
 
 
+def finite(values: np.ndarray, encoder: EncoderInput) -> Floats:
+    """In double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
+    if not np.isfinite(values).all():
+        message = f"encoder `{encoder.name}` gives values that are not finite for some images"
+        remedy = "Check its weights and its preprocessor_config.json."
+        raise NotFiniteError(("encoder", encoder.position), message, remedy)
+    return values.astype(np.float64)
+
+
 def as_encoded(
     features: np.ndarray, probabilities: np.ndarray, conditions: np.ndarray, encoder: EncoderInput
 ) -> Encoded:
     """In double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
-    if not (np.isfinite(features).all() and np.isfinite(probabilities).all()):
-        message = f"encoder `{encoder.name}` gives values that are not finite for some images"
-        remedy = "Check its weights and its preprocessor_config.json."
-        raise NotFiniteError(("encoder", encoder.position), message, remedy)
-    doubled = probabilities.astype(np.float64)
-    doubled /= doubled.sum(axis=1, keepdims=True)
-    return Encoded(features.astype(np.float64), doubled, conditions, encoder.labels)
+    features, doubled = finite(features, encoder), finite(probabilities, encoder)
+    of_label = np.array(encoder.attributes or (0,) * len(encoder.labels), np.int64)
+    for attribute in np.unique(of_label):
+        doubled[:, of_label == attribute] /= doubled[:, of_label == attribute].sum(axis=1, keepdims=True)
+    return Encoded(features, doubled, conditions, encoder.labels, encoder.attributes)
+
+
+def spread_own(features: Mapping[int, np.ndarray], rows: np.ndarray, encoder: EncoderInput) -> Floats:
+    """(N, d): of each image, the features of the row that it stands for; NaN where it stands for none."""
+    known = sorted(features)
+    table = finite(np.stack([features[row] for row in known]), encoder) if known else np.zeros((0, 1))
+    table = np.vstack([table, np.full(table.shape[1], np.nan)])
+    at = np.where(rows < 0, len(known), np.searchsorted(np.array(known, np.int64), rows))
+    return np.asarray(table[at])
 
 
 def make_game(features: Features, game: GameDesign, found: Mapping[str, tuple[str, int]]) -> Game:
-    """The game on the whole pool. Raises NotFiniteError where a value is not a finite number."""
+    """The game on the whole pool. Raises NotFiniteError where a value is not a finite number, or can't be had."""
     pool = game.pool
-    encoded = features.of_pool(pool, game.encoder, found, range(len(pool.keys)))
-    utility = make_utility(game.utility, encoded, features.of_reference(game))
     made: Game
-    if pool.masks is not None:
-        made = FreshGame(utility, pool.masks, pool.cell_of_image, game.empty_value, rows=game.grouping.rows)
-    else:
-        made = MixtureGame(utility, pool.memberships[game.grouping.name], game.empty_value)
+    try:
+        utility = features.utility(game, found, range(len(pool.keys)))
+        if pool.masks is not None:
+            made = FreshGame(utility, pool.masks, pool.cell_of_image, game.empty_value, rows=game.grouping.rows)
+        else:
+            made = MixtureGame(utility, pool.memberships[game.grouping.name], game.empty_value)
+    except ValueError as error:
+        message = f"utility `{game.utility.name}` can't be evaluated: {harmless(str(error))}"
+        remedy = "Give it what it needs, or choose another utility."
+        raise NotFiniteError(("utility", game.position), message, remedy) from error
     if not np.isfinite([made.v_empty, made.v_full]).all():
         raise not_finite(game)
     return made
@@ -119,13 +191,12 @@ def make_partial_game(
     if not (whole.shares @ there.astype(float) > 0).all() or (game.empty_value is None and not there[pool.empty_cell]):
         return None
     membership = Membership(whole.names, whole.rows, whole.shares, cells, whole.empty_cell)
-    encoded = features.of_pool(pool, game.encoder, found, images)
-    utility = make_utility(game.utility, encoded, features.of_reference(game))
+    utility = features.utility(game, found, images)
     return MixtureGame(utility, membership, game.empty_value), len(images)
 
 
 class NotFiniteError(Exception):
-    """A value is NaN or infinite; `key` is where the spec asks for it."""
+    """A value is NaN or infinite, or can't be had; `key` is where the spec asks for it."""
 
     def __init__(self, key: tuple[str | int, ...], message: str, remedy: str) -> None:
         super().__init__(message)

@@ -5,34 +5,19 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from surrogateshap.execute.images import decode
+from surrogateshap.execute.beside import BesideFiller
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.shards import cut
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.plan import keys
-from surrogateshap.plan.build import reference_key, unique_keys
-from surrogateshap.plan.cards import ModelCard
-from surrogateshap.plan.check import REFERENCE_AT_MOST, EncoderInput, Reference
-from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.build import unique_keys
+from surrogateshap.plan.check_encoders import EncoderInput
+from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.costs import rate_key
-from surrogateshap.plan.manifest import read_images
 from surrogateshap.plan.pool import Pool
 from surrogateshap.store import Store
 
 Found = dict[str, tuple[str, int]]
-
-
-def reference_images(card: ModelCard, reference: Reference) -> np.ndarray:
-    """A reference's images in the model's shape, (N, H, W, C) uint8. Raises RunError for what is no image."""
-    if reference.manifest is not None:
-        found = reference.manifest.each_image(at_most=REFERENCE_AT_MOST)
-    else:
-        found = read_images(reference.path, reference.column, at_most=REFERENCE_AT_MOST)
-    images = [
-        decode(data, card.height, card.width, card.channels, f"row {row} of {reference.path.name}")
-        for row, data in found
-    ]
-    return np.stack(images)
 
 
 class Filler:
@@ -42,6 +27,7 @@ class Filler:
         self._compiled, self._store, self._workshop, self._progress = compiled, store, workshop, progress
         self.took = 0.0
         """Seconds of this attempt, where a rule asks for them."""
+        self._beside = BesideFiller(compiled, store, workshop, progress)
         self._timed = any(rule.gpu_hours is not None for rule in compiled.spec.budget.rules)
         self.found: Found = store.find_images({key for pool in compiled.pools for key in pool.keys})
 
@@ -83,6 +69,8 @@ class Filler:
             for name, encoder in encoders.items():
                 self._encode(f"encode:{pool.id}:{name}", encoder, made, images, len(missing))
             after_shard()
+        if self._compiled.spec.budget.rules:
+            self._beside.fill_own(self._compiled.with_pools([pool]))
         return True
 
     def finish(self, pool: Pool) -> None:
@@ -96,7 +84,8 @@ class Filler:
             self.keep_rate(f"encode:{pool.id}:{name}")
 
     def _encoders(self, pool: Pool) -> dict[str, EncoderInput]:
-        return {game.encoder.name: game.encoder for game in self._compiled.games if game.pool.id == pool.id}
+        games = [game for game in self._compiled.games if game.pool.id == pool.id]
+        return {encoder.name: encoder for game in games for encoder in game.encoders}
 
     def _keep_seconds(self, made: str, began: float) -> None:
         """What an object took counts for whoever uses it, in whichever attempt it was made."""
@@ -147,30 +136,10 @@ class Filler:
         self._progress.advance(stage, count)
 
     def encode_references(self, name: str) -> None:
-        """All references of one encoder's games."""
-        stage = f"reference:{name}"
-        mine = [game for game in self._compiled.games if game.encoder.name == name]
-        games = {key: game for game in mine if (key := reference_key(self._compiled, game))}
-        if not games:
-            return
-        there = self._store.lookup(games)
-        self._progress.start(stage, len(there))
-        for key, game in games.items():
-            if key not in there:
-                self._progress.check()
-                self._workshop.prepare(game.encoder)
-                with self._progress.working(stage):
-                    self._encode_reference(key, game)
-                self._progress.advance(stage, 1)
-        self._progress.finish(stage)
-        self.keep_rate(stage)
-
-    def _encode_reference(self, key: str, game: GameDesign) -> None:
-        if game.reference is None:
-            return
-        view = self._workshop.encode(game.encoder, reference_images(self._compiled.checked.card, game.reference))
-        encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
-        self._store.remember(key, encoded, "encode")
+        """All that one encoder's games compare the pools' images with."""
+        stage = self._beside.fill(name)
+        if stage is not None:
+            self.keep_rate(stage)
 
     def keep_rate(self, stage: str) -> None:
         """Remembers how fast a stage was in this attempt, for the costs of later plans."""

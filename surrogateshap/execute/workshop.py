@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surrogateshap.errors import DeviceError
-from surrogateshap.execute.encoders import Encoder, View
+from surrogateshap.errors import DeviceError, RunError
+from surrogateshap.execute.encoders import Encoder, TextEncoder, View
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.memory import check_fits
 from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
 from surrogateshap.plan.cards import ModelCard
-from surrogateshap.plan.check import AdapterInput, EncoderInput
+from surrogateshap.plan.check import AdapterInput
+from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.costs import model_bytes
 from surrogateshap.plan.flags import NOISE_LEVELS
@@ -92,16 +93,16 @@ class Workshop:
         """Loads an encoder, once."""
         if encoder.name in self._encoders:
             return
-        section = self._compiled.spec.encoder[encoder.position]
-        if section.kind == "plugin":
+        self._download(f"encoder {encoder.name}")
+        if encoder.kind == "plugin":
             from surrogateshap.execute.encoders.plugin import PluginEncoder
 
+            section = self._compiled.spec.encoder[encoder.position]
             self._encoders[encoder.name] = PluginEncoder(section, self.device)
         else:
-            from surrogateshap.execute.encoders.classifier import Classifier
+            from surrogateshap.execute.encoders.factory import make_encoder
 
-            self._download(f"encoder {encoder.name}")
-            self._encoders[encoder.name] = Classifier(encoder.path, self.device)
+            self._encoders[encoder.name] = make_encoder(encoder, self.device)
 
     def _download(self, role: str) -> None:
         """What an input still lacks, where it comes from the hub. Raises RunError."""
@@ -197,6 +198,15 @@ class Workshop:
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
         )
+
+    def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
+        """(C, d): what an encoder of images and texts says of C texts."""
+        self.prepare(encoder)
+        chosen = self._encoders[encoder.name]
+        if not isinstance(chosen, TextEncoder):
+            raise RunError(f"encoder `{encoder.name}` encodes no texts", 'Name an encoder of the kind "clip".')
+        with self._memory_of(len(texts)):
+            return chosen.encode_texts(texts)
 
 
 def _taken(card: ModelCard, condition: str) -> int | str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from surrogateshap.plan import keys
+from surrogateshap.plan.beside import beside, encoded_once, own_images, reference_key, texts_key
 from surrogateshap.plan.check import IMAGES_PER_COALITION
 from surrogateshap.plan.coalitions import FRESH_COALITIONS
 from surrogateshap.plan.compile import Compiled, GameDesign
@@ -50,15 +51,6 @@ def unique_keys(pool: Pool) -> list[str]:
     return list(dict.fromkeys(pool.keys))
 
 
-def reference_key(compiled: Compiled, game: GameDesign) -> str | None:
-    """Of the encoded reference of a game, decoded to the model's shape; None where it has none."""
-    if game.reference is None:
-        return None
-    card = compiled.checked.card
-    shape = f"{card.height}x{card.width}x{card.channels}"
-    return keys.encoding(game.encoder.digest, f"{game.reference.digest}:{game.reference.column}:{shape}")
-
-
 def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
     """Of a game's values on the pixels that are there."""
     membership = digest(
@@ -78,6 +70,7 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
         encoder=game.encoder.digest,
         utility=game.utility,
         reference=reference_key(compiled, game),
+        beside=beside(compiled, game),
         rest={
             "coalitions": game.coalitions,
             "empty": game.empty_value,
@@ -128,14 +121,17 @@ def look_up(compiled: Compiled, store: Store | None) -> Artifacts:
     if store is None:
         return Artifacts({}, frozenset(), 0, 0, 0, False)
     images = store.find_images({key for pool in compiled.pools for key in pool.keys})
+    made = {pool.id: {images[key][0] for key in pool.keys if key in images} for pool in compiled.pools}
     wanted = {
-        keys.encoding(game.encoder.digest, images[key][0])
+        keys.encoding(encoder.digest, name)
         for game in compiled.games
-        for key in unique_keys(game.pool)
-        if key in images
+        for encoder in game.encoders
+        for name in made[game.pool.id]
     }
-    wanted |= {key for game in compiled.games if (key := reference_key(compiled, game)) is not None}
+    wanted |= {key for name in compiled.checked.encoders for key in encoded_once(compiled, name)}
     encodings = frozenset(store.lookup(wanted))
+    own = {key for name in compiled.checked.encoders for key in own_images(compiled, name)}
+    encodings |= store.find_images(own).keys()
     values, fits, fidelities = 0, 0, 0
     for pool in compiled.pools:
         if any(key not in images for key in pool.keys):
@@ -274,7 +270,7 @@ def _stages(
         total = most.get(pool.id, len(wanted))
         yield stage(f"generate:{pool.id}", "generate", f"generate images, {pool.id} proxy", "images", total, there)
     for name, encoder in compiled.checked.encoders.items():
-        games = [game for game in compiled.games if game.encoder.name == name]
+        games = [game for game in compiled.games if encoder in game.encoders]
         for pool in {game.pool.id: game.pool for game in games}.values():
             wanted = unique_keys(pool)
             there = sum(
@@ -285,11 +281,16 @@ def _stages(
             title = f"encode with {name}, {pool.id} proxy"
             total = most.get(pool.id, len(wanted))
             yield stage(f"encode:{pool.id}:{name}", "encode", title, "images", total, there)
-        references = {key for game in games if (key := reference_key(compiled, game)) is not None}
-        if references:
-            there = len(references & artifacts.encodings)
-            title = f"encode references with {name}"
-            yield stage(f"reference:{name}", "encode", title, "references", len(references), there)
+        once, own = set(encoded_once(compiled, name)), set(own_images(whole or compiled, name))
+        if once or own:
+            mine = [game for game in games if game.encoder is encoder]
+            parts = ["references"] if any(reference_key(compiled, game) for game in mine) else []
+            parts += ["texts"] if any(texts_key(compiled, game) for game in mine) else []
+            parts += ["training images"] if own else []
+            what = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+            there = len((once | own) & artifacts.encodings)
+            unit = "references" if parts == ["references"] else "inputs"
+            yield stage(f"reference:{name}", "encode", f"encode {what} with {name}", unit, len(once | own), there)
     if compiled.flags is not None:
         wanted = list(dict.fromkeys(compiled.flags.keys))
         yield stage("flags", "flags", "denoise training images for flags", "images", len(wanted), artifacts.losses)

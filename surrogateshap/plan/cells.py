@@ -125,9 +125,15 @@ def _first_row(cells: Cells) -> np.ndarray:
     return first
 
 
-def seeded_rows(of_row: np.ndarray, cells: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows by cell, in each in a seeded order that rows added later don't disturb: (R,), and bounds (cells + 1,)."""
-    order = np.lexsort((mixed(np.arange(len(of_row)), seed), of_row))
+def seeded_rows(
+    of_row: np.ndarray, cells: int, seed: int, among: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, `among` the given ones, by cell, in each in a seeded order that rows added later don't disturb.
+
+    (R,), and bounds (cells + 1,) of the cells in it.
+    """
+    rows = np.arange(len(of_row)) if among is None else among
+    order = rows[np.lexsort((mixed(rows, seed), of_row[rows]))]
     return order, np.searchsorted(of_row[order], np.arange(cells + 1))
 
 

@@ -16,61 +16,37 @@ from surrogateshap.plan.adapters import adapter_file
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.cells import shows_all
+from surrogateshap.plan.check_encoders import (
+    EncoderInput,
+    Key,
+    check_classes,
+    check_needs,
+    encoder_of,
+    read_encoders,
+    with_card,
+)
+from surrogateshap.plan.check_model import check_image_proxy, check_model, starts_from_images
+from surrogateshap.plan.check_references import REFERENCE_AT_MOST, Head, Reference, read_heads, read_references
 from surrogateshap.plan.coalitions import Evaluation, choose
-from surrogateshap.plan.configs import class_index
-from surrogateshap.plan.encoders import read_classifier_labels, read_feature_size
 from surrogateshap.plan.files import Layout
 from surrogateshap.plan.hub import HubError, Pins, Snapshot, open_snapshot
 from surrogateshap.plan.inputs import input_file, plugin_inputs
-from surrogateshap.plan.manifest import (
-    Grouping,
-    Manifest,
-    count_images,
-    is_image_column,
-    load_manifest,
-    nearest,
-    parquet_schema,
-)
+from surrogateshap.plan.manifest import Grouping, Manifest, load_manifest
 from surrogateshap.plan.model import InputFile
 from surrogateshap.plugins import Plugin, PluginKind, PluginRefused, find_plugin
 from surrogateshap.spec.load import Loaded, read_spec
 from surrogateshap.spec.model import AdapterSection, EncoderSection, ModelSection
 from surrogateshap.spec.paths import PathRefused, hub_id, resolve
-from surrogateshap.spec.utilities import PluginUtility, RateUtility, ScoreUtility, UtilitySection, WithReference
-from surrogateshap.text import digest, harmless
+from surrogateshap.spec.utilities import AssociationUtility, PluginUtility, UtilitySection, WithReference
+from surrogateshap.text import harmless
 
 EXACT_AT_MOST = 16
 IMAGES_PER_CONTRIBUTOR = 100
 IMAGES_PER_COALITION = 256
-FLOW_SCHEDULERS = ("model", "euler", "dpmsolver++", "unipc")
-"""By which models of flow matching are sampled."""
-UNSCALED = ("euler", "euler_a", "heun")
-"""Schedulers whose first noise a pipeline has to scale, which diffusers' DiTPipeline doesn't."""
-FLOW_IMAGE_SCHEDULERS = ("model", "euler")
-"""The same where they start from images: the others can't noise one."""
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
-"""What a denoiser may predict for its losses to be known, by diffusers' names."""
-REFERENCE_AT_MOST = 10_000
-"""Images of a reference that are encoded; of a larger one, as many evenly spaced rows."""
 MOST_IMAGES = 5_000_000
 """Of one pool; the list of them alone takes gigabytes beyond that."""
 
-Key = tuple[str | int, ...]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class EncoderInput:
-    """An encoder's folder."""
-
-    name: str
-    position: int
-    """Among the spec's encoders."""
-    path: Path
-    digest: str
-    labels: tuple[str, ...]
-    features: int | None
-    """Length of its feature vectors; None where its config doesn't say."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +62,6 @@ class AdapterInput:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The images that a Fréchet distance is measured to: a Parquet file and its column."""
-
-    path: Path
-    digest: str
-    column: str
-    manifest: Manifest | None = None
-    """Where it is the manifest's own images."""
-
-
-@dataclass(frozen=True)
 class Checked:
     """A spec without problems, and what its inputs say."""
 
@@ -108,6 +73,8 @@ class Checked:
     encoders: dict[str, EncoderInput]
     references: dict[str, Reference]
     """By utility; the manifest's own images for those that name no file."""
+    heads: dict[str, Head]
+    """By utility."""
     proxies: tuple[str, ...]
     images: int
     """Pool images of all contributors together, per proxy."""
@@ -130,7 +97,12 @@ class Checked:
 
     def encoder_of(self, utility: UtilitySection) -> EncoderInput:
         """The encoder that a utility looks through."""
-        return self.encoders[utility.encoder or self.loaded.spec.encoder[0].name]
+        return self.encoders[encoder_of(self.loaded.spec, utility.encoder)]
+
+    def second_of(self, utility: UtilitySection) -> EncoderInput | None:
+        """The encoder that sees an association's second attribute, where it is another."""
+        name = utility.second_encoder if isinstance(utility, AssociationUtility) else None
+        return None if name in (None, self.encoder_of(utility).name) else self.encoders[str(name)]
 
 
 def check_spec(
@@ -176,15 +148,22 @@ class _Checker:
         )
         self._plugins()
         adapters = tuple(self._adapters())
-        encoders = dict(self._encoders())
-        references = dict(self._references())
+        if card is not None:
+            check_model(spec, card, self._problem)
+        tools = (self._digest, self._problem)
+        plugins = {name: found.digest for (kind, name), found in self._found_plugins.items() if kind == "encoder"}
+        encoders = {one.name: one for one in read_encoders(spec, plugins, self._read_weights, *tools)}
+        if card is not None:
+            encoders = with_card(encoders, card)
+        references = dict(read_references(spec, encoders, self._read, *tools))
+        heads = dict(read_heads(spec, encoders, self._read, *tools))
+        check_needs(spec, encoders, self._problem)
         manifest, found = load_manifest(self._loaded, self._allow)
         self._problems += found
         self._inputs += manifest.inputs if manifest is not None else ()
-        if card is not None:
-            self._check_model(card)
         if card is not None and manifest is not None:
-            self._check_conditions(card, manifest, encoders)
+            self._check_conditions(card, manifest)
+            check_classes(spec, encoders, card, manifest, self._problem)
         anchors = self._anchors(manifest) if spec.fidelity.anchors is not None else None
         proxies: tuple[str, ...] = ()
         images = 0
@@ -204,6 +183,7 @@ class _Checker:
             manifest=manifest,
             encoders=encoders,
             references=references,
+            heads=heads,
             proxies=proxies,
             images=images,
             adapters=adapters,
@@ -236,7 +216,7 @@ class _Checker:
         except OSError as error:
             self._problem(("contributors", "image"), str(error), "Put the file there, or leave its row out.")
             raise SpecError(self._problems) from None
-        return Reference(manifest.path, content, manifest.image or "", manifest)
+        return Reference(manifest.path, content, manifest.image or "", manifest=manifest)
 
     def _problem(self, key: Key, message: str, remedy: str = "") -> None:
         self._problems.append(self._loaded.problem(key, message, remedy))
@@ -311,20 +291,6 @@ class _Checker:
         self._snapshots[role] = snapshot
         return snapshot.folder, found
 
-    def _encoders(self) -> Iterator[tuple[str, EncoderInput]]:
-        for position, section in enumerate(self._spec.encoder):
-            if section.kind == "plugin":
-                found = self._found_plugins.get(("encoder", section.plugin or ""))
-                if found is not None:
-                    content = digest({"plugin": found.digest, "options": section.options})
-                    yield section.name, EncoderInput(section.name, position, Path(), content, (), None)
-                continue
-            role = f"encoder {section.name}"
-            path, labels = self._read_weights(("encoder", position), section, role, "encoder", read_classifier_labels)
-            if path is not None and labels is not None:
-                features = read_feature_size(path)
-                yield section.name, EncoderInput(section.name, position, path, self._digest(role), labels, features)
-
     def _plugins(self) -> None:
         """Looks up the plugins that the spec names; their packages are inputs of the plan."""
         named: list[tuple[Key, PluginKind, str]] = [
@@ -344,65 +310,7 @@ class _Checker:
                 self._problem(key, refused.message, refused.remedy)
         self._inputs += plugin_inputs(self._found_plugins.values())
 
-    def _references(self) -> Iterator[tuple[str, Reference]]:
-        """References that are files of their own."""
-        column = self._spec.contributors.image or "image"
-        for at, utility in enumerate(self._spec.utility):
-            if not isinstance(utility, WithReference):
-                continue
-            key = ("utility", at, "reference")
-            if utility.reference == "manifest":
-                continue
-            role = f"reference {utility.name}"
-            path, schema = self._read(key, utility.reference, role, parquet_schema)
-            if path is None or schema is None:
-                continue
-            shown = f"`{harmless(utility.reference)}`"
-            try:
-                if column not in schema or not is_image_column(schema[column]):
-                    message = f"{shown} has no column `{harmless(column)}` with images"
-                    self._problem(key, message, nearest(column, schema.names()))
-                elif count_images(path, column) == 0:
-                    self._problem(key, f"{shown} has no images", "Name a file that has some.")
-            except OSError as error:
-                self._problem(key, f"{shown} can't be read: {error}", "Write it again.")
-            yield utility.name, Reference(path, self._digest(role), column)
-
-    def _encoder_of(self, utility: UtilitySection, encoders: dict[str, EncoderInput]) -> EncoderInput | None:
-        name = utility.encoder or (self._spec.encoder[0].name if self._spec.encoder else "")
-        return encoders.get(name)
-
-    def _check_model(self, card: ModelCard) -> None:
-        """What is asked of the model that it can't do."""
-        spec = self._spec
-        if not card.unconditional and spec.empty.kind == "unconditional":
-            message = 'the model has no class that means "no class", so it makes no unconditional images'
-            remedy = 'Give the value of the empty coalition: `kind = "value"` and `value = …`.'
-            self._problem(("empty", "kind"), message, remedy)
-        if spec.flags.denoising_loss and card.pipeline is not None:
-            message = f"denoising losses are known of class-conditional UNets alone, and the model is a {card.pipeline}"
-            self._problem(("flags", "denoising_loss"), harmless(message), "Write `denoising_loss = false`.")
-        elif spec.flags.denoising_loss and card.predicts not in PREDICTIONS:
-            message = f"the model predicts `{harmless(card.predicts, 40)}`, and denoising losses know only"
-            remedy = "Write `denoising_loss = false`."
-            self._problem(("flags", "denoising_loss"), f"{message} {', '.join(PREDICTIONS)}", remedy)
-        if card.pipeline is None and spec.model.dtype in ("bfloat16", "float16"):
-            message = "class-conditional UNets compute in float32"
-            self._problem(("model", "dtype"), message, 'Write `dtype = "float32"`, or leave it out.')
-        if spec.model.adapters and card.kind == "classes":
-            message = "adapters go on text-to-image pipelines, and the model is conditioned on classes"
-            self._problem(("model", "adapters"), message, "Merge them into the model, or leave them out.")
-        if not card.guided and spec.sampling.guidance_scale > 1:
-            message = f"{card.pipeline} guides with class 1000, and the model has {len(card.labels):,} classes"
-            self._problem(("sampling", "guidance_scale"), message, "Write `guidance_scale = 1.0`.")
-        if card.pipeline == "DiTPipeline" and spec.sampling.scheduler in UNSCALED:
-            message = f"DiTPipeline starts from noise of variance 1, and `{spec.sampling.scheduler}` from much more"
-            self._problem(("sampling", "scheduler"), message, "Take `model`, `ddim`, `ddpm`, `dpmsolver++` or `unipc`.")
-        if card.flow and spec.sampling.scheduler not in FLOW_SCHEDULERS:
-            message = f"the model was trained by flow matching, which `{spec.sampling.scheduler}` doesn't sample"
-            self._problem(("sampling", "scheduler"), message, f"Take one of {', '.join(FLOW_SCHEDULERS)}.")
-
-    def _check_conditions(self, card: ModelCard, manifest: Manifest, encoders: dict[str, EncoderInput]) -> None:
+    def _check_conditions(self, card: ModelCard, manifest: Manifest) -> None:
         unknown = [position for position, name in enumerate(manifest.conditions) if card.label(name) is None]
         if unknown:
             rows = np.isin(manifest.condition_of_row, unknown)
@@ -416,24 +324,6 @@ class _Checker:
             known = ", ".join(harmless(label, 20) for label in card.labels[:12])
             more = " …" if len(card.labels) > 12 else ""
             self._problem(("contributors", "condition"), message, f"Its classes are {known}{more}.")
-        for at, utility in enumerate(self._spec.utility):
-            encoder = self._encoder_of(utility, encoders)
-            if encoder is None:
-                continue
-            wanted: list[tuple[Key, str]] = []
-            if isinstance(utility, RateUtility):
-                wanted = [(("utility", at, "class"), str(utility.class_))]
-            elif isinstance(utility, ScoreUtility) and utility.score == "condition":
-                names = [label for name in manifest.conditions if (label := card.label(name)) is not None]
-                wanted = [(("utility", at, "score"), name) for name in names]
-            elif isinstance(utility, ScoreUtility) and not isinstance(utility.score, str):
-                wanted = [(("utility", at, "score"), str(utility.score.class_))]
-            missing = [(key, name) for key, name in wanted if class_index(name, encoder.labels) is None]
-            if missing:
-                listed = ", ".join(harmless(name, 40) for _, name in missing[:5])
-                known = ", ".join(harmless(label, 20) for label in encoder.labels[:12])
-                message = f"encoder `{encoder.name}` has no class {listed}"
-                self._problem(missing[0][0], message, f"Its classes are {known}.")
 
     def _check_budget(self, manifest: Manifest, proxies: tuple[str, ...], images: int) -> None:
         budget = self._spec.budget
@@ -483,24 +373,12 @@ class _Checker:
         kind = self._spec.proxy.kind
         asked = kind if isinstance(kind, tuple) else (kind,)
         if card is not None and "image" in asked:
-            self._check_image_proxy(card)
+            check_image_proxy(self._spec, card, self._problem)
         if kind != "auto":
             return asked
-        if card is not None and not self._starts_from_images(card):
+        if card is not None and not starts_from_images(self._spec, card):
             return ("prompt",)
         first = manifest.groupings[0]
         pairs = np.unique(first.of_row * np.int64(len(manifest.conditions)) + manifest.condition_of_row)
         shared = len(manifest.conditions) < len(pairs)
         return ("image",) if manifest.image is not None and shared else ("prompt",)
-
-    def _check_image_proxy(self, card: ModelCard) -> None:
-        key: Key = ("proxy", "kind")
-        if not card.image_to_image:
-            message = f"{harmless(card.pipeline or '', 60)} has no counterpart that starts from images"
-            self._problem(key, message, 'Write `kind = "prompt"`.')
-        elif not self._starts_from_images(card):
-            message = f"`{self._spec.sampling.scheduler}` doesn't start from images with a model of flow matching"
-            self._problem(("sampling", "scheduler"), message, f"Take one of {', '.join(FLOW_IMAGE_SCHEDULERS)}.")
-
-    def _starts_from_images(self, card: ModelCard) -> bool:
-        return card.image_to_image and not (card.flow and self._spec.sampling.scheduler not in FLOW_IMAGE_SCHEDULERS)

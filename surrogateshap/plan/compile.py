@@ -11,19 +11,18 @@ from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
 from surrogateshap.plan.check import (
     IMAGES_PER_COALITION,
-    REFERENCE_AT_MOST,
     Checked,
-    EncoderInput,
-    Reference,
     check_spec,
 )
+from surrogateshap.plan.check_encoders import EncoderInput
+from surrogateshap.plan.check_references import REFERENCE_AT_MOST, Head, Reference
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.plan.flags import FlagDesign, design_flags
 from surrogateshap.plan.hub import Pins
 from surrogateshap.plan.manifest import Grouping, Manifest, spread
-from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool
+from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool, own_rows, sources_of
 from surrogateshap.spec.model import EstimatorName, Spec
-from surrogateshap.spec.utilities import UtilitySection
+from surrogateshap.spec.utilities import OwnImageUtility, UtilitySection
 from surrogateshap.text import harmless
 from surrogateshap.units import duration
 
@@ -44,7 +43,10 @@ class GameDesign:
     position: int
     """Among the spec's utilities."""
     encoder: EncoderInput
+    second: EncoderInput | None
+    """That sees an association's second attribute; None where the first one does."""
     reference: Reference | None
+    head: Head | None
     estimator: EstimatorName
     coalitions: int
     """Evaluated: all of them where the estimator is exact, else those drawn, and N."""
@@ -52,6 +54,11 @@ class GameDesign:
     cost: Evaluation
     empty_value: float | None
     indistinguishable: tuple[tuple[str, ...], ...]
+
+    @property
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """All that look at its pool."""
+        return (self.encoder,) if self.second is None else (self.encoder, self.second)
 
 
 @dataclass(frozen=True)
@@ -106,12 +113,27 @@ def compile_spec(
     )
 
 
+def _compared_rows(checked: Checked, pools: tuple[Pool, ...]) -> list[np.ndarray]:
+    """Rows of training images that pools' images are compared with, where a utility does so."""
+    manifest, spec = checked.manifest, checked.loaded.spec
+    if not any(isinstance(utility, OwnImageUtility) for utility in spec.utility):
+        return []
+    rows = [own_rows(pool, manifest, spec.seed) for pool in pools]
+    try:
+        for each in rows:
+            sources_of(manifest, each[each >= 0])
+    except OSError as error:
+        key = ("contributors", "image")
+        raise SpecError([checked.loaded.problem(key, str(error), "Write the manifest again.")]) from None
+    return [each[each >= 0] for each in rows]
+
+
 def _with_image_files(checked: Checked, pools: tuple[Pool, ...], flags: FlagDesign | None) -> Checked:
     """With the training images that are used as an input of their own, where the manifest holds paths alone."""
-    manifest = checked.manifest
+    manifest, compared = checked.manifest, _compared_rows(checked, pools)
     if not manifest.image_files:
         return checked
-    used = [pool.rows[pool.rows >= 0] for pool in pools] + ([flags.rows] if flags is not None else [])
+    used = [pool.rows[pool.rows >= 0] for pool in pools] + ([flags.rows] if flags is not None else []) + compared
     if any(reference.manifest is not None for reference in checked.references.values()):
         used.append(spread(manifest.rows, REFERENCE_AT_MOST))
     rows = np.unique(np.concatenate(used))
@@ -195,7 +217,9 @@ def _games(checked: Checked, pools: tuple[Pool, ...]) -> Iterator[GameDesign]:
                     utility=utility,
                     position=position,
                     encoder=encoder,
+                    second=checked.second_of(utility),
                     reference=checked.references.get(utility.name),
+                    head=checked.heads.get(utility.name),
                     estimator=chosen.estimator,
                     coalitions=chosen.coalitions,
                     coalitions_because=chosen.because,

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from surrogateshap.plan.check import Reference
+from surrogateshap.plan.beside import encoded_once, own_images
+from surrogateshap.plan.check_references import REFERENCE_AT_MOST, Reference, list_images
 from surrogateshap.plan.coalitions import bootstrap_seconds
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.device import Device
 from surrogateshap.plan.flags import NOISE_LEVELS
 from surrogateshap.plan.hub import offline
 from surrogateshap.plan.manifest import count_images
-from surrogateshap.plan.networks import ModelSize, Network, encoder_size, model_size
+from surrogateshap.plan.networks import NOTHING, ModelSize, Network, encoder_size, model_size
 from surrogateshap.store import Store
 from surrogateshap.text import digest
 from surrogateshap.units import count, size
@@ -33,7 +34,6 @@ _GAME = 0.25
 _COMPARE = 1.0
 """Seconds for one game's comparison with anchors."""
 _ROUGHLY = "may be off by 3×"
-_MOST_OF_REFERENCE = 10_000
 
 
 def steps_per_image(compiled: Compiled, proxy: str) -> int:
@@ -130,6 +130,8 @@ class Costs:
         sizes = {name: snapshots.get(f"encoder {name}") for name in self._compiled.checked.encoders}
         return {
             name: encoder_size(encoder.path, None if (there := sizes[name]) is None else there.sizes)
+            if encoder.path is not None
+            else NOTHING
             for name, encoder in self._compiled.checked.encoders.items()
         }
 
@@ -200,7 +202,9 @@ class Costs:
         name = stage.rpartition(":")[2]
         games = [game for game in self._compiled.games if game.encoder.name == name]
         distinct = {(game.reference.digest, game.reference.column): game.reference for game in games if game.reference}
-        return round(sum(map(_images, distinct.values())) * pending / max(1, len(distinct)))
+        own = len(own_images(self._compiled, name))
+        units = len(set(encoded_once(self._compiled, name))) + own
+        return round((sum(map(_images, distinct.values())) + own) * pending / max(1, units))
 
     def _game_seconds(self, stage: str, game: GameDesign) -> float:
         """Of one game: its coalitions; the fit with the intervals' resampled pools; the comparison with anchors."""
@@ -248,11 +252,16 @@ class Costs:
 
 def _images(reference: Reference) -> int:
     """Of a reference, as many as are encoded."""
+    if reference.kind == "statistics":
+        return 0
+    if reference.manifest is not None:
+        return min(REFERENCE_AT_MOST, reference.manifest.rows)
     try:
-        there = count_images(reference.path, reference.column) if reference.path.suffix == ".parquet" else None
+        folder = reference.kind == "folder"
+        there = len(list_images(reference.path)) if folder else count_images(reference.path, reference.column)
     except OSError:
-        there = None
-    return min(_MOST_OF_REFERENCE, _MOST_OF_REFERENCE if there is None else there)
+        there = REFERENCE_AT_MOST
+    return min(REFERENCE_AT_MOST, there)
 
 
 def _operations(number: float) -> str:

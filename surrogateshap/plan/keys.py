@@ -65,8 +65,13 @@ def loss(denoising_key: str, condition: str, source: str) -> str:
     return digest({"denoising": denoising_key, "condition": condition, "source": source})
 
 
+def encoder(kind: str, content: str, settings: Any) -> str:
+    """Of everything that an encoder's view of an image depends on: its kind, its files and the spec's settings."""
+    return digest({"kind": kind, "content": content, "settings": settings})
+
+
 def encoding(encoder_digest: str, content: str) -> str:
-    """Of one encoder's view of an object of images, or of a reference."""
+    """Of one encoder's view of an object of images, of a reference, of texts or of a training image."""
     return digest({"method": METHOD, "encoder": encoder_digest, "content": content})
 
 
@@ -90,19 +95,26 @@ def features(keys: Sequence[str], found: Mapping[str, tuple[str, int]]) -> str:
     return digest([found[key] for key in keys])
 
 
-def game(*, pixels: str, membership: str, encoder: str, utility: Any, reference: str | None, rest: Any) -> str:
-    """Of a game's coalition values."""
+def game(
+    *, pixels: str, membership: str, encoder: str, utility: Any, reference: str | None, beside: Any, rest: Any
+) -> str:
+    """Of a game's coalition values. `beside`: what its utility looks at beside the images and the reference."""
     return digest(
         {
             "method": METHOD,
             "pixels": pixels,
             "membership": membership,
             "encoder": encoder,
-            "utility": semantic(utility, frozenset({"name", "encoder", "reference"})) | {"kind": utility.kind},
+            "utility": semantic(utility, _ELSEWHERE) | {"kind": utility.kind},
             "reference": reference,
+            "beside": beside,
             "rest": rest,
         }
     )
+
+
+_ELSEWHERE = frozenset({"name", "encoder", "second_encoder", "reference", "head"})
+"""Keys of a utility that say where something is; what it is counts by its digest."""
 
 
 def fit(game_key: str, spec: Spec, estimator: str) -> str:
@@ -141,7 +153,7 @@ def plan(spec: Spec, inputs: Mapping[str, str]) -> str:
 
 
 _NOT_HASHED = frozenset({"name", "execution"})
-_PATHS = frozenset({"source", "revision", "manifest", "anchors"})
+_PATHS = frozenset({"source", "revision", "manifest", "anchors", "head"})
 """Where inputs are; what they hold counts, by its digest."""
 
 
@@ -156,6 +168,8 @@ def _section(value: Any) -> Any:
             rule["groups"] = rule.get("groups") is not None
     if "adapters" in document:
         document["adapters"] = [{k: v for k, v in one.items() if k not in _PATHS} for one in document["adapters"]]
+    if isinstance(labels := document.get("labels"), dict):
+        document["labels"] = list(labels.items())  # their order counts: classes can be named by number
     if document.get("reference") not in (None, "manifest"):
         document["reference"] = "file"
     return document

@@ -45,6 +45,8 @@ class Pool:
     """By grouping; empty in fresh mode."""
     masks: np.ndarray | None = None
     """Fresh mode: (M, n) bool, the coalition of each cell."""
+    drawn: np.ndarray | None = None
+    """Fresh mode: (N,) manifest row whose condition each image shows, whatever it starts from; -1 for no condition."""
     request: "PoolRequest | None" = None
     """What it was built from; None in fresh mode."""
 
@@ -79,6 +81,19 @@ class PoolRequest:
     """The same for images from noise alone: all proxies share the unconditional images."""
 
 
+def sources_of(manifest: Manifest, rows: np.ndarray) -> dict[int, str]:
+    """Digests of the training images of all these rows; equal images have equal ones. Raises OSError."""
+    wanted = np.unique(rows)
+    if len(wanted) == 0:
+        return {}
+    found = manifest.sources(wanted)
+    missing = [row for row in wanted.tolist() if row not in found]
+    if missing:
+        first = manifest.number(missing[0])
+        raise OSError(f"{len(missing)} of the rows have no image, the first of them row {first} (from 0)")
+    return found
+
+
 class _Naming:
     """Seeds and keys: an image depends on what it shows and on its replicate, never on which others were asked for."""
 
@@ -89,14 +104,7 @@ class _Naming:
 
     def read_sources(self, rows: np.ndarray) -> None:
         """Digests of the training images of these rows; identical images are one source. Raises OSError."""
-        wanted = np.unique(rows[rows >= 0])
-        if len(wanted) == 0:
-            return
-        self._sources = self._manifest.sources(wanted)
-        missing = [row for row in wanted.tolist() if row not in self._sources]
-        if missing:
-            first = self._manifest.number(missing[0])
-            raise OSError(f"{len(missing)} of the rows have no image, the first of them row {first} (from 0)")
+        self._sources = sources_of(self._manifest, rows[rows >= 0])
 
     def names(
         self, conditions: np.ndarray, rows: np.ndarray, replicates: np.ndarray, salts: Sequence[str] = ()
@@ -183,6 +191,26 @@ def _lay_out(
     )
 
 
+def own_rows(pool: Pool, manifest: Manifest, seed: int, among: np.ndarray | None = None) -> np.ndarray:
+    """(N,) int64: a manifest row that each of the pool's images stands for; -1 for those without a condition.
+
+    An image that is made from a row stands for it. One from noise stands for a row of its condition, `among` the given
+    ones: they take turns, in the order in which the image proxy starts from them.
+    """
+    if pool.drawn is not None or pool.proxy == "image":
+        return (pool.rows if pool.drawn is None else pool.drawn).astype(np.int64)
+    members, first = seeded_rows(manifest.condition_of_row, len(manifest.conditions), seed, among)
+    images = np.argsort(pool.conditions, kind="stable")
+    images = images[pool.conditions[images] >= 0]
+    condition = pool.conditions[images]
+    turn = np.arange(len(images)) - np.searchsorted(condition, condition)
+    held = np.diff(first)[condition]
+    found = np.full(len(pool.keys), -1, np.int64)
+    there = held > 0
+    found[images[there]] = members[first[condition[there]] + turn[there] % held[there]]
+    return found
+
+
 def build_fresh_pool(
     request: PoolRequest, manifest: Manifest, grouping: Grouping, estimator: EstimatorName, coalitions: int
 ) -> Pool:
@@ -222,6 +250,7 @@ def build_fresh_pool(
         cell_of_image=np.concatenate(cell).astype(np.int64),
         empty_cell=1,
         masks=masks,
+        drawn=drawn,
     )
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Set
 
-from surrogateshap.spec.model import Spec
+from surrogateshap.spec.model import EncoderSection, Spec
 from surrogateshap.spec.positions import KeyPath
 from surrogateshap.spec.repair import Fault
-from surrogateshap.spec.utilities import WithReference
-from surrogateshap.spec.wording import listed, named, nearest, toml
+from surrogateshap.spec.utilities import AssociationUtility, ClassScore, OwnImageUtility, WithReference
+from surrogateshap.spec.wording import listed, named, nearest, quoted, toml
 
 
 def check(spec: Spec, broken: Set[KeyPath]) -> list[Fault]:
@@ -45,6 +45,9 @@ def _duplicates(spec: Spec) -> Iterator[Fault]:
 
 
 def _encoders(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
+    for position, section in enumerate(spec.encoder):
+        if not _touches(("encoder", position, "kind"), broken):
+            yield from _encoder(position, section)
     if any(path[:1] == ("encoder",) and path[-1] in ("encoder", "name") for path in broken):
         return
     names = list(dict.fromkeys(encoder.name for encoder in spec.encoder))
@@ -57,10 +60,54 @@ def _encoders(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
         if utility.encoder is None and len(names) > 1:
             remedy = f"add encoder = {toml(names[0])}, or another of {listed(names)}"
             yield Fault(path, "must be given where the spec has several encoders", remedy)
-        elif utility.encoder is not None and utility.encoder not in names:
-            guess = nearest(utility.encoder, names)
-            remedy = f"did you mean {named(guess)}?" if guess else f"encoders of this spec: {listed(names)}"
-            yield Fault(path, f"no `[[encoder]]` has the name {named(utility.encoder)}", remedy)
+        elif utility.encoder is not None:
+            yield from _named_encoder(path, utility.encoder, names)
+        if isinstance(utility, AssociationUtility) and utility.second_encoder is not None:
+            path = ("utility", index, "second_encoder")
+            yield from _named_encoder(path, utility.second_encoder, names)
+            if not isinstance(utility.between[1], ClassScore):
+                remedy = "remove it, or name a class: between = [ …, { class = … } ]"
+                yield Fault(path, "sees nothing: the second attribute is what images were asked to show", remedy)
+
+
+def _named_encoder(path: KeyPath, name: str, names: list[str]) -> Iterator[Fault]:
+    if name not in names:
+        guess = nearest(name, names)
+        remedy = f"did you mean {named(guess)}?" if guess else f"encoders of this spec: {listed(names)}"
+        yield Fault(path, f"no `[[encoder]]` has the name {named(name)}", remedy)
+
+
+_OF_KIND = {"labels": "clip", "size": "pixels", "plugin": "plugin", "options": "plugin"}
+"""Keys of an encoder that only one kind has."""
+_WITHOUT_SOURCE = ("pixels", "plugin", "inception")
+
+
+def _encoder(position: int, section: EncoderSection) -> Iterator[Fault]:
+    """What an encoder of its kind needs, and what it has no use for."""
+    path: KeyPath = ("encoder", position)
+    for key, kind in _OF_KIND.items():
+        if key in section.model_fields_set and section.kind != kind:
+            message = f'counts only for encoders of the kind "{kind}", and this one is of the kind "{section.kind}"'
+            yield Fault((*path, key), message, "remove it, or change `kind`")
+    if section.source is None and section.kind not in _WITHOUT_SOURCE:
+        what = "a safetensors file" if section.kind == "lpips" else "a folder in Hugging Face layout"
+        yield Fault((*path, "source"), f'is missing: an encoder of the kind "{section.kind}" is {what}', "name it")
+    if section.source is not None and section.kind in ("pixels", "plugin"):
+        yield Fault((*path, "source"), f'an encoder of the kind "{section.kind}" has none', "remove it")
+    if section.source is None and section.revision is not None:
+        yield Fault((*path, "revision"), "counts only where `source` is given", "remove it")
+    if section.kind == "plugin" and section.plugin is None:
+        yield Fault((*path, "plugin"), "is missing", 'name an entry point of "surrogateshap.encoders"')
+    texts: set[str] = set()
+    for attribute, options in (section.labels or {}).items():
+        if len(options) < 2:
+            remedy = "give the texts that images are told apart by, at least two"
+            yield Fault((*path, "labels", attribute), "needs a choice", remedy)
+        for text in options:
+            if text in texts:
+                remedy = "give each text once, over all attributes: utilities name classes by them"
+                yield Fault((*path, "labels", attribute), f"{quoted(text)} is given twice", remedy)
+            texts.add(text)
 
 
 def _images(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
@@ -73,9 +120,13 @@ def _images(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:
     if spec.flags.denoising_loss:
         yield Fault(("flags", "denoising_loss"), "denoising losses need the manifest's images", remedy)
     for index, utility in enumerate(spec.utility):
-        if isinstance(utility, WithReference):
+        named_so = isinstance(utility, WithReference) and utility.reference
+        if named_so == "manifest" or (named_so and named_so.endswith(".parquet")):
             path: KeyPath = ("utility", index, "reference")
             yield Fault(path, "the reference needs an image column, and `contributors.image` is not given", remedy)
+        if isinstance(utility, OwnImageUtility):
+            message = "`own_image` needs the manifest's images, and `contributors.image` is not given"
+            yield Fault(("utility", index, "kind"), message, remedy)
 
 
 def _budget(spec: Spec, broken: Set[KeyPath]) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from surrogateshap import api
 from surrogateshap.errors import SpecError
 from surrogateshap.games.coalitions import coalitions_drawn, draw_coalitions
-from surrogateshap.plan import check
+from surrogateshap.plan import check, check_encoders
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.spec.model import EstimatorSection, Spec
 from surrogateshap.spec.utilities import FrechetUtility, ScoreUtility
@@ -127,7 +127,7 @@ def test_the_plan_says_why(tiny: Project) -> None:
 
 
 def test_a_costly_distance_is_told_before_it_is_measured(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "read_feature_size", lambda _: 2_048)
+    monkeypatch.setattr(check_encoders, "read_feature_size", lambda _: 2_048)
     tiny.manifest(rows().with_columns(owner=(pl.int_range(60) % 12).cast(pl.String)))
     plan = tiny.plan({"utility": SPEC["utility"][:3], "proxy.kind": "prompt", "intervals.resamples": 200})
     chosen = {(game.info.grouping, game.info.utility): (game.estimator, game.coalitions) for game in plan.games}

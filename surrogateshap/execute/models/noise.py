@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from surrogateshap.errors import RunError
-from surrogateshap.plan.check import PREDICTIONS
+from surrogateshap.plan.check_model import PREDICTIONS
 from surrogateshap.text import harmless
 
 _REMEDY = "Set `denoising_loss = false` under [flags]."
