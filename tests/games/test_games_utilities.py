@@ -162,7 +162,7 @@ def test_kernel_distance_takes_blocks_and_a_reference_of_one_image(monkeypatch):
     one = Encoded(REFERENCE.features[:1], REFERENCE.probabilities[:1], REFERENCE.conditions[:1], LABELS)
     single = make("kernel", encoded(0), one)[0]
     assert np.isfinite(single.value(single.summarise(w))).all()
-    monkeypatch.setattr("surrogateshap.games.utilities.kernel._BLOCK", 130)
+    monkeypatch.setattr("surrogateshap.games.utilities.base.BLOCK", 130)
     blocks = make("kernel", encoded(0))[0]
     np.testing.assert_allclose(blocks.value(blocks.summarise(w)), whole.value(whole.summarise(w)), rtol=1e-10)
     np.testing.assert_allclose(blocks.own_pairs(groups), whole.own_pairs(groups), rtol=1e-10)

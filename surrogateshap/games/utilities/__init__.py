@@ -3,25 +3,43 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+import numpy as np
+
 from surrogateshap.games.encoded import Encoded, Floats, Moments
+from surrogateshap.games.utilities.aesthetic import aesthetic_scores
+from surrogateshap.games.utilities.association import Association, shows
 from surrogateshap.games.utilities.base import Utility, class_index
+from surrogateshap.games.utilities.clip_score import clip_scores
+from surrogateshap.games.utilities.clusters import ClusterEntropy, find_clusters
 from surrogateshap.games.utilities.frechet import Frechet
 from surrogateshap.games.utilities.inception import Inception
-from surrogateshap.games.utilities.kernel import Kernel
+from surrogateshap.games.utilities.kernel import GaussianKernel, Kernel, Polynomial
+from surrogateshap.games.utilities.manifold import Coverage, Recall, density_scores, inside, precision_scores
+from surrogateshap.games.utilities.moments import moments
+from surrogateshap.games.utilities.own_image import own_image_scores
 from surrogateshap.games.utilities.pairwise import Pairwise
 from surrogateshap.games.utilities.plugin import plugin_utility
-from surrogateshap.games.utilities.score import Mean, WeightedQuantile, score_of
+from surrogateshap.games.utilities.score import Mean, score_of, statistic_of
+from surrogateshap.games.utilities.structure import Structure
+from surrogateshap.games.utilities.vendi import Vendi
 from surrogateshap.spec.utilities import (
-    Above,
+    AestheticUtility,
+    AssociationUtility,
+    ClipScoreUtility,
+    ClusterUtility,
     FrechetUtility,
+    Gaussian,
     InceptionUtility,
     KernelUtility,
+    ManifoldUtility,
+    OwnImageUtility,
     PairwiseUtility,
     PluginUtility,
-    Quantile,
     RateUtility,
     ScoreUtility,
+    StructureUtility,
     UtilitySection,
+    VendiUtility,
 )
 
 __all__ = ["Utility", "class_index", "make_utility"]
@@ -36,38 +54,71 @@ def make_utility(
 ) -> Utility:
     """The utility that a spec's section asks for, on a pool's encoded images.
 
-    `reference` is what distances are measured to, `second` the view of an association's second encoder, `head` the
-    linear layers (weights (out, in), biases (out,)) of an aesthetic score. Raises ValueError for a class that the
-    classifier doesn't have, and where something that the utility needs isn't given.
+    `reference` is what distances are measured to, and where a cluster entropy's clusters come from if not from the
+    images themselves; `second` is the view of an association's second encoder, `head` the linear layers (weights
+    (out, in), biases (out,)) of an aesthetic score. Raises ValueError for a class that the classifier doesn't have,
+    for a condition that the manifest doesn't have, and where something that the utility needs isn't given or doesn't
+    fit.
     """
     match section:
         case ScoreUtility():
-            scores = score_of(section.score, encoded)
-            match section.statistic:
-                case Quantile(quantile=q):
-                    return WeightedQuantile(scores, q)
-                case Above(above=threshold):
-                    return Mean((scores >= threshold).astype("float64"))
-                case "mean":
-                    return Mean(scores)
-                case _:
-                    assert_never(section.statistic)
+            return statistic_of(score_of(section.score, encoded), section.statistic)
+        case AestheticUtility():
+            return statistic_of(aesthetic_scores(encoded.features, head), section.statistic)
+        case ClipScoreUtility():
+            return statistic_of(clip_scores(encoded), section.statistic)
+        case OwnImageUtility():
+            return statistic_of(own_image_scores(encoded, section.metric), section.statistic)
         case RateUtility():
             wanted = class_index(section.class_, encoded.labels)
-            return Mean((encoded.probabilities.argmax(axis=1) == wanted).astype("float64"))
+            return Mean((encoded.probabilities.argmax(axis=1) == wanted).astype(np.float64))
         case FrechetUtility():
-            if not isinstance(reference, Encoded):
-                raise ValueError("a Fréchet distance needs reference images")  # noqa: TRY004 - it is missing
-            return Frechet(encoded.features, reference.features)
+            known = (
+                reference if isinstance(reference, Moments) else moments(_images_of(reference, "a Fréchet distance"))
+            )
+            return Frechet(encoded.features, known)
         case KernelUtility():
-            if not isinstance(reference, Encoded):
-                raise ValueError("a kernel distance needs reference images")  # noqa: TRY004 - it is missing
-            return Kernel(encoded.features, reference.features)
+            function = GaussianKernel(section.kernel.gaussian) if isinstance(section.kernel, Gaussian) else Polynomial()
+            return Kernel(encoded.features, _images_of(reference, "a kernel distance"), function)
         case InceptionUtility():
             return Inception(encoded.probabilities)
         case PairwiseUtility():
             return Pairwise(encoded.features, section.metric)
+        case VendiUtility():
+            return Vendi(encoded.features, section.order)
+        case StructureUtility():
+            return Structure(encoded.features)
+        case ClusterUtility():
+            seen = reference if isinstance(reference, Encoded) else encoded
+            return ClusterEntropy(encoded.features, find_clusters(seen.features, section.clusters))
+        case ManifoldUtility():
+            return _manifold(section, encoded.features, _images_of(reference, f"`{section.kind}`"))
+        case AssociationUtility():
+            first, other = section.between
+            return Association(shows(first, encoded), shows(other, second or encoded), section.measure)
         case PluginUtility():
             return plugin_utility(section, encoded)
         case _:
-            raise NotImplementedError
+            assert_never(section)
+
+
+def _manifold(section: ManifoldUtility, features: Floats, reference: Floats) -> Utility:
+    if section.kind == "recall":
+        return Recall(features, reference, section.neighbours)
+    held = inside(features, reference, section.neighbours)
+    match section.kind:
+        case "precision":
+            return Mean(precision_scores(held))
+        case "density":
+            return Mean(density_scores(held, section.neighbours))
+        case "coverage":
+            return Coverage(held)
+        case _:
+            assert_never(section.kind)
+
+
+def _images_of(reference: Encoded | Moments | None, what: str) -> Floats:
+    """(m, d) features of the reference's images."""
+    if not isinstance(reference, Encoded):
+        raise ValueError(f"{what} needs reference images")  # noqa: TRY004 - it is missing
+    return reference.features

@@ -1,12 +1,16 @@
 """What every utility does."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
 import scipy.sparse as sp
 
 from surrogateshap.games.encoded import Floats, Ints
+
+BLOCK = 1 << 22
+"""Numbers of a matrix between images held at a time: 32 MiB."""
 
 
 class Utility(Protocol):
@@ -58,3 +62,29 @@ def class_index(wanted: int | str, labels: Sequence[str]) -> int:
         else f"it has {', '.join(map(repr, labels[:10]))}" + ", …" * (len(labels) > 10)
     )
     raise ValueError(f"the classifier has no class {wanted!r}; {hint}")
+
+
+def mixed(weights: sp.csr_array | Floats, terms: sp.csr_array) -> Floats:
+    """(K, p): weighted sums of the images' sparse terms (N, p)."""
+    return np.asarray((sp.csr_array(weights) @ terms).toarray())
+
+
+def unit(features: Floats) -> Floats:
+    """Features (N, d) scaled to length 1; zeros stay zeros."""
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(np.divide(features, length, out=np.zeros_like(features), where=length > 0))
+
+
+def squared_distances(x: Floats, y: Floats) -> Floats:
+    """(len(x), len(y)): squared Euclidean distances of features, not negative."""
+    found = x @ y.T
+    found *= -2
+    found += (x**2).sum(axis=1)[:, None]
+    found += (y**2).sum(axis=1)
+    return np.maximum(found, 0.0, out=found)
+
+
+def blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices of the rows of a (rows, width) matrix, each of 32 MiB at most."""
+    step = max(1, BLOCK // width)
+    return (slice(start, start + step) for start in range(0, rows, step))

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from surrogateshap.games.encoded import Floats, Ints
-from surrogateshap.games.utilities.base import Utility
+from surrogateshap.games.utilities.base import Utility, unit
 
 
 class Pairwise(Utility):
@@ -18,9 +18,7 @@ class Pairwise(Utility):
     def __init__(self, features: Floats, metric: Literal["squared_euclidean", "cosine"]) -> None:
         self._scale = 2.0
         if metric == "cosine":
-            length = np.linalg.norm(features, axis=1, keepdims=True)
-            features = np.divide(features, length, out=np.zeros_like(features), where=length > 0)
-            self._scale = 1.0
+            features, self._scale = unit(features), 1.0
         # Distances don't change with the origin; near the mean, the difference of squares loses no digits.
         centred = features - features.mean(axis=0)
         self._terms = np.hstack([centred, (centred**2).sum(axis=1, keepdims=True)])

@@ -1,13 +1,13 @@
-"""Scores of single images: their mean and their quantile."""
+"""Scores of single images, of whatever origin, and their statistics: mean, quantile and exceedance rate."""
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import scipy.sparse as sp
 
 from surrogateshap.games.encoded import Encoded, Floats
-from surrogateshap.games.utilities.base import Utility, class_index
-from surrogateshap.spec.utilities import ClassScore
+from surrogateshap.games.utilities.base import Utility, class_index, mixed
+from surrogateshap.spec.utilities import Above, ClassScore, Quantile, Statistic
 
 _TOLERANCE = 1e-12
 """Sums of weights that should be equal differ by less than this."""
@@ -22,6 +22,19 @@ def score_of(score: Literal["confidence", "condition"] | ClassScore, encoded: En
         return np.asarray(probabilities.max(axis=1))
     asked = probabilities[np.arange(len(probabilities)), np.maximum(encoded.conditions, 0)]
     return np.where(encoded.conditions < 0, 1 / len(encoded.labels), asked)
+
+
+def statistic_of(scores: Floats, statistic: Statistic) -> Utility:
+    """The utility that sums up scores (N,)."""
+    match statistic:
+        case Quantile(quantile=q):
+            return WeightedQuantile(scores, q)
+        case Above(above=threshold):
+            return Mean((scores >= threshold).astype(np.float64))
+        case "mean":
+            return Mean(scores)
+        case _:
+            assert_never(statistic)
 
 
 class Mean(Utility):
@@ -55,8 +68,7 @@ class WeightedQuantile(Utility):
 
     def summarise(self, weights: sp.csr_array | Floats) -> Floats:
         """(K, p): cumulated weight at each distinct score, ascending."""
-        at_level = weights @ self._level_of_image
-        return np.cumsum(at_level.toarray() if sp.issparse(at_level) else at_level, axis=1)
+        return np.cumsum(mixed(weights, self._level_of_image), axis=1)
 
     def value(self, summaries: Floats) -> Floats:
         """(M,)."""

@@ -1,0 +1,50 @@
+"""Entropy over clusters of images: evenness over kinds of images."""
+
+import warnings
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.cluster.vq import kmeans2
+from scipy.special import xlogy
+
+from surrogateshap.games.encoded import Floats, Ints
+from surrogateshap.games.utilities.base import Utility, blocks, mixed, squared_distances
+
+_ITERATIONS = 30
+_SEED = 0
+
+
+def find_clusters(features: Floats, clusters: int) -> Floats:
+    """Centres (k, d) by k-means++ (Arthur & Vassilvitskii 2007) and Lloyd's iterations, with a fixed seed.
+
+    There are no more of them than different images, and empty ones are left out.
+    """
+    different = np.unique(features, axis=0)
+    if len(different) <= clusters:
+        return different
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
+        rng = np.random.default_rng(_SEED)
+        centres, nearest = kmeans2(features, clusters, iter=_ITERATIONS, minit="++", rng=rng)
+    return np.asarray(centres[np.unique(nearest)])
+
+
+class ClusterEntropy(Utility):
+    """−Σ_c s_c log s_c of the weighted shares s of the clusters, in nats. p = number of clusters."""
+
+    curved = True
+
+    def __init__(self, features: Floats, centres: Floats) -> None:
+        nearest: Ints = np.empty(len(features), dtype=np.int64)
+        for part in blocks(len(features), len(centres)):
+            nearest[part] = squared_distances(features[part], centres).argmin(axis=1)
+        images = np.arange(len(features))
+        self._cluster_of_image = sp.csr_array((np.ones(len(images)), (images, nearest)), (len(images), len(centres)))
+
+    def summarise(self, weights: sp.csr_array | Floats) -> Floats:
+        """(K, p): the clusters' shares."""
+        return mixed(weights, self._cluster_of_image)
+
+    def value(self, summaries: Floats) -> Floats:
+        """(M,), from 0 to log p."""
+        return np.asarray(-xlogy(summaries, summaries).sum(axis=1))

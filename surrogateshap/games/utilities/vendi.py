@@ -1,0 +1,54 @@
+"""Vendi score: the effective number of different images.
+
+Friedman & Dieng 2023, arXiv 2210.02410, definition 3.1; of order q: Pasarkar & Dieng 2024, arXiv 2310.12952, section 3.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import xlogy
+
+from surrogateshap.games.encoded import Floats
+from surrogateshap.games.utilities.base import Utility, unit
+from surrogateshap.games.utilities.moments import SecondMoments
+
+
+class Vendi(Utility):
+    """exp of the Rényi entropy of order q of the weighted cosine kernel's eigenvalues. p = r(r + 1)/2.
+
+    The N × N matrix √w_x √w_y cos(x, y) has the eigenvalues of the second moment of features of length 1, which is
+    linear in the weights. It is held in r coordinates of the features' span: r is at most the features and the images.
+    """
+
+    curved = True
+
+    def __init__(self, features: Floats, order: float) -> None:
+        scaled, self._order = unit(features), order
+        # Features of length 0 are alike and different from all others.
+        nothing = ~scaled.any(axis=1)
+        if nothing.any():
+            scaled = np.column_stack([scaled, nothing])
+        n, d = scaled.shape
+        if n < d:
+            left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
+            scaled = left * singular
+        self._second = SecondMoments(scaled)
+
+    def summarise(self, weights: sp.csr_array | Floats) -> Floats:
+        """(K, p): upper triangles of the second moments."""
+        out = np.empty((weights.shape[0], self._second.size))
+        self._second.summarise(weights, out)
+        return out
+
+    def value(self, summaries: Floats) -> Floats:
+        """(M,), from 1 to r; one (M, r, r) array at a time."""
+        matrices, q = self._second.matrices(summaries), self._order
+        if q == 2:  # needs no eigenvalues: the sum of their squares is that of the entries'
+            return np.asarray(1 / (matrices**2).sum(axis=(1, 2)))
+        found = np.maximum(np.linalg.eigvalsh(matrices), 0.0)
+        if q == 1:
+            return np.asarray(np.exp(-xlogy(found, found).sum(axis=1)))
+        return np.asarray((np.where(found > _ZERO, found, 0.0) ** q).sum(axis=1) ** (1 / (1 - q)))
+
+
+_ZERO = 1e-12
+"""Eigenvalues below are rounding errors, which count at orders near 0."""
