@@ -9,7 +9,7 @@ from surrogateshap.text import harmless
 _MATTERS: dict[StageKind, tuple[str, ...]] = {
     "generate": ("seed", "model", "proxy", "sampling", "contributors", "budget", "empty", "manifest"),
     "encode": ("encoder", "reference"),
-    "evaluate": ("utility", "estimator.kind"),
+    "evaluate": ("utility", "head", "estimator.kind"),
     "fit": ("estimator", "intervals", "payout"),
     "fidelity": ("fidelity", "anchors"),
     "record": ("flags",),
