@@ -69,12 +69,12 @@ class Filler:
             for name, encoder in encoders.items():
                 self._encode(f"encode:{pool.id}:{name}", encoder, made, images, len(missing))
             after_shard()
-        if self._compiled.spec.budget.rules:
-            self._beside.fill_own(self._compiled.with_pools([pool]))
+        self._fill_own(pool)
         return True
 
     def finish(self, pool: Pool) -> None:
         """Closes a pool's stages, which may have come to fewer images than planned."""
+        self._fill_own(pool)
         images = len(unique_keys(pool))
         generate = f"generate:{pool.id}"
         self._progress.finish(generate, images)
@@ -82,6 +82,11 @@ class Filler:
         for name in self._encoders(pool):
             self._progress.finish(f"encode:{pool.id}:{name}", images)
             self.keep_rate(f"encode:{pool.id}:{name}")
+
+    def _fill_own(self, pool: Pool) -> None:
+        """Training images that a pool stands for which grew, or was cut short, in another way than was planned."""
+        if self._compiled.spec.budget.rules:
+            self._beside.fill_own(self._compiled.with_pools([pool]))
 
     def _encoders(self, pool: Pool) -> dict[str, EncoderInput]:
         games = [game for game in self._compiled.games if game.pool.id == pool.id]

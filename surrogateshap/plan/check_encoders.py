@@ -285,12 +285,13 @@ def _check_association(
 ) -> None:
     key: Key = ("utility", at, "between")
     second = encoders.get(utility.second_encoder) if utility.second_encoder is not None else first
+    there = set(manifest.conditions)
     for attribute, encoder in zip(utility.between, (first, second), strict=True):
         if isinstance(attribute, ClassScore):
             if encoder is not None and encoder.labels:
                 _check_names([(key, str(attribute.class_))], encoder, tell)
             continue
-        unknown = [name for name in attribute.conditions if name not in manifest.conditions]
+        unknown = [name for name in attribute.conditions if name not in there]
         if unknown:
             listed = ", ".join(harmless(name, 40) for name in unknown[:5])
             known = ", ".join(harmless(name, 40) for name in manifest.conditions[:12])

@@ -20,7 +20,7 @@ _MATTERS: dict[StageKind, tuple[str, ...]] = {
         "images",
     ),
     "encode": ("encoder", "reference", "plugin"),
-    "evaluate": ("utility", "estimator.kind"),
+    "evaluate": ("utility", "head", "estimator.kind"),
     "fit": ("estimator", "intervals", "payout"),
     "fidelity": ("fidelity", "anchors"),
     "record": ("flags",),

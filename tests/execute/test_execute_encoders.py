@@ -28,7 +28,7 @@ from surrogateshap.plan.build import build_plan
 from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.check_references import Reference
 from surrogateshap.plan.compile import Compiled, GameDesign, compile_spec
-from surrogateshap.plan.pool import own_rows
+from surrogateshap.plan.pool import Pool, build_pool, own_rows
 from surrogateshap.store import Store
 from tests import encoders
 from tests.tiny import LABELS, SIDE, Project, game, rows, values
@@ -81,7 +81,8 @@ def project(master: Path, tmp_path: Path) -> Project:
 class Filled:
     """A project's pools, filled and encoded as a run does it, without its games."""
 
-    def __init__(self, project: Project, utilities: list[dict[str, Any]], **changes: Any) -> None:
+    def __init__(self, project: Project, utilities: list[dict[str, Any]], *, more: int = 0, **changes: Any) -> None:
+        """`more` images than planned in each cell of each pool, as where a pool grows unevenly."""
         path = project.spec(SMALL | {"encoder": ENCODERS, "utility": utilities} | changes)
         self.compiled: Compiled = compile_spec(path)
         self.events: list[Event] = []
@@ -96,6 +97,10 @@ class Filled:
                 filler.encode_references(name)
             for pool in self.compiled.pools:
                 filler.fill(pool, lambda: None)
+            if more:
+                self.compiled = self.compiled.with_pools([self._grown(pool, more) for pool in self.compiled.pools])
+                for pool in self.compiled.pools:
+                    filler.fill(pool, lambda: None)
             self.after = {stage.id: stage for stage in build_plan(self.compiled, store).stages}
             self.seen = {}
             self.pixels = {}
@@ -108,6 +113,10 @@ class Filled:
                 self.pixels[made.utility.name] = np.stack(
                     [found["images"][slot] for name, slot in places if (found := arrays[name]) is not None]
                 )
+
+    def _grown(self, pool: Pool, more: int) -> Pool:
+        assert pool.request is not None
+        return build_pool(pool.request, self.compiled.checked.manifest, [pool.counts, pool.counts + more])
 
     def game(self, name: str) -> GameDesign:
         return next(made for made in self.compiled.games if made.utility.name == name)
@@ -171,6 +180,19 @@ def test_training_images_of_their_rows(project: Project, proxy: str) -> None:
             image = decode(stored[row], SIDE, SIDE, 1, "")
             np.testing.assert_allclose(features, pixels.encode(image[None]).features[0], atol=1e-6)
     assert (stand_for < 0).sum() == (pool.conditions < 0).sum() > 0
+
+
+@pytest.mark.parametrize("proxy", ["prompt", "image"])
+def test_training_images_of_a_pool_that_grows_unevenly(project: Project, proxy: str) -> None:
+    budget = {"images_per_contributor": 8, "stop_when": {"stable_top": 1}}
+    planned = Filled(project, [OWN], **{"proxy.kind": proxy, "budget": budget})
+    grown = Filled(project, [OWN], more=3, **{"proxy.kind": proxy, "budget": budget})
+    own, before = grown.encoded("own").own, planned.encoded("own").own
+    assert own is not None
+    assert before is not None
+    assert len(own) > len(before)
+    np.testing.assert_array_equal(own[: len(before)], before)
+    assert (np.isnan(own).any(axis=1) == (grown.game("own").pool.conditions < 0)).all()
 
 
 def test_stages_count_what_is_encoded_once(project: Project) -> None:
