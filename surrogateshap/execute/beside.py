@@ -14,7 +14,7 @@ from surrogateshap.plan.cards import ModelCard
 from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.check_references import REFERENCE_AT_MOST, Head, Reference, list_images
 from surrogateshap.plan.compile import Compiled, GameDesign
-from surrogateshap.plan.heads import layer_names
+from surrogateshap.plan.heads import layer_names, part_of
 from surrogateshap.plan.manifest import Manifest, read_images, spread
 from surrogateshap.plan.statistics import read_moments
 from surrogateshap.store import Store
@@ -61,8 +61,8 @@ def read_head(head: Head) -> Layers:
         arrays = {name: np.asarray(array, np.float64) for name, array in load_file(head.path).items()}
         layers = []
         for name in layer_names(head.path):
-            weight = arrays[f"{name}.weight"]
-            layers.append((weight, arrays.get(f"{name}.bias", np.zeros(len(weight)))))
+            weight = arrays[part_of(name, "weight")]
+            layers.append((weight, arrays.get(part_of(name, "bias"), np.zeros(len(weight)))))
     except Exception as error:  # what safetensors raises on strangers' bytes has no common base
         message = f"the head in `{harmless(head.path.name)}` can't be read: {harmless(str(error))}"
         raise RunError(message, "Write it again.") from error

@@ -298,11 +298,11 @@ class _Checker:
             for at, utility in enumerate(self._spec.utility)
             if isinstance(utility, PluginUtility)
         ]
-        for at, encoder in enumerate(self._spec.encoder):
-            if encoder.kind == "plugin" and encoder.plugin is None:
-                self._problem(("encoder", at), 'an encoder of kind "plugin" needs its name', 'Add plugin = "…".')
-            elif encoder.kind == "plugin":
-                named.append((("encoder", at, "plugin"), "encoder", encoder.plugin or ""))
+        named += [
+            (("encoder", at, "plugin"), "encoder", encoder.plugin)
+            for at, encoder in enumerate(self._spec.encoder)
+            if encoder.plugin is not None
+        ]
         for key, kind, name in named:
             try:
                 self._found_plugins[kind, name] = find_plugin(kind, name, self._allow_plugins)

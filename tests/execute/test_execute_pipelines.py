@@ -23,7 +23,8 @@ from surrogateshap.execute.models.prompts import PromptCache
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.plan.adapters import adapter_file
 from surrogateshap.plan.cards import ModelCard, read_model_card
-from surrogateshap.plan.check import FLOW_SCHEDULERS, AdapterInput
+from surrogateshap.plan.check import AdapterInput
+from surrogateshap.plan.check_model import FLOW_SCHEDULERS
 from surrogateshap.plan.compile import compile_spec
 from surrogateshap.spec.model import ModelSection, SamplingSection
 from surrogateshap.store import Store

@@ -501,8 +501,3 @@ def test_an_own_image_that_no_image_has_is_missing():
 def test_a_head_that_does_not_fit(head, message):
     with pytest.raises(ValueError, match=message):
         make_utility(section("aesthetic"), encoded(0), head=head)
-
-
-def test_a_plugin_is_nothing_of_ours():
-    with pytest.raises(ValueError, match="`sharpness` is not"):
-        make_utility(SECTION.validate_python({"name": "u", "kind": "plugin", "plugin": "sharpness"}), encoded(0))

@@ -179,7 +179,7 @@ def test_references_of_every_kind(project: Project) -> None:
         (project.folder / "images" / ("more" if number % 2 else ".") / f"{number}.PNG").write_bytes(data)
     np.savez(project.folder / "stats.npz", mu=np.zeros(12), sigma=np.eye(12))
     save_file({"mu": np.zeros(12), "sigma": np.eye(12)}, project.folder / "stats.safetensors")
-    rows().write_parquet(project.folder / "other.parquet")
+    rows().reverse().write_parquet(project.folder / "other.parquet")
     found, plans = [], []
     for name in ("manifest", "other.parquet", "images", "stats.npz", "stats.safetensors"):
         made = compiled(project, EYE, {"name": "near", "kind": "frechet", "reference": name})
@@ -337,16 +337,6 @@ def test_a_missing_extra_is_told_by_the_plan(project: Project, monkeypatch: pyte
     save_file({"fc.weight": np.zeros((1000, 2048), np.float32)}, project.folder / "weights.safetensors")
     changes["encoder"] = [inception | {"source": "weights.safetensors"}]
     assert "(1000, 2048), not (1008, 2048)" in problems(project, changes)["encoder[0].source"][0]
-
-
-def test_a_plugin_is_left_to_whoever_loads_it(project: Project) -> None:
-    plugin = {"name": "mine", "kind": "plugin", "plugin": "sharp"}
-    utilities = [{"name": "sure", "kind": "score"}, {"name": "nice", "kind": "clip_score"}]
-    made = [
-        compile_spec(project.spec({"encoder": [plugin | more], "utility": utilities}))
-        for more in ({}, {"options": {"x": 1}}, {"plugin": "other"})
-    ]
-    assert len({first(each).encoder.digest for each in made}) == 3
 
 
 def test_utilities_that_need_the_manifests_images(project: Project) -> None:
