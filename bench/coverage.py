@@ -2,6 +2,7 @@
 
     python bench/coverage.py            # the figures of RESULTS.md; minutes
     python bench/coverage.py --quick    # under a minute
+    python bench/coverage.py kinds      # utilities of other kinds; two minutes
 
 *Images*: worlds with 8 contributors, whose coalitions are all evaluated, so that the pool alone is unsure. Pools are
 drawn again and again, with as many images without a condition as a plan gives them, and intervals come from each.
@@ -38,12 +39,15 @@ from surrogateshap.games import Encoded, Membership, MixtureGame, coalition_shar
 from surrogateshap.games.encoded import Bools, Floats
 
 UTILITIES = ("mean", "quantile", "frechet", "pairwise", "inception", "kernel")
+KINDS = ("vendi", "clusters", "phi", "information", "coverage", "ms_ssim")
 FEW, MANY = 8, 20
 """Contributors where all coalitions are evaluated, and where they are sampled."""
 LEVEL, TOP = 0.9, 3
 WORLDS = 4
 TRUTH = 20_000
 """Images per condition of the pool that stands for the truth."""
+PAIRED = 500
+"""The same where images are compared in pairs."""
 BINS = (0.0, 0.1, 0.3, 0.7, 0.9, 1.0)
 
 
@@ -61,7 +65,7 @@ def true_values(utility: str, world: World, masks: Bools) -> Floats:
     """(M,) values on so many images that they don't count any more."""
     if utility == "kernel":
         return _true_kernel(world, masks)
-    images, membership = world.pool(TRUTH, np.random.default_rng(10**6))
+    images, membership = world.pool(PAIRED if utility == "ms_ssim" else TRUTH, np.random.default_rng(10**6))
     return even(MixtureGame(make(utility, images, world), membership))(masks)
 
 
@@ -193,19 +197,15 @@ def calibration(tallies: list[Tally]) -> None:
             )
 
 
-def main() -> None:
-    """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer pools, sizes and draws; other figures")
-    quick = parser.parse_args().quick
-    sizes, pools, worlds, resamples = ((10, 50), 12, 2, 30) if quick else ((5, 10, 30, 100), 60, WORLDS, 60)
-    began, tallies = time.perf_counter(), []
-
+def by_images(
+    kinds: list[tuple[int, str]], sizes: tuple[int, ...], pools: int, worlds: int, resamples: int
+) -> list[Tally]:
+    """Prints what intervals from pools of several sizes hold, and how a finite pool biases coalitions' values."""
+    tallies: list[Tally] = []
     per = [f"{each} per condition" for each in sizes]
     table("utility", *per, *(f"ranks, {each}" for each in per), *(f"stated/real error, {each}" for each in per))
     biases: list[tuple[str, int, Floats, Floats]] = []
-    wide = () if quick else ((24, "frechet"),)
-    for dimensions, utility in (*((DIMENSIONS, name) for name in UTILITIES), *wide):
+    for dimensions, utility in kinds:
         name = utility if dimensions == DIMENSIONS else f"{utility}, {dimensions} features"
         found = []
         for each in sizes:
@@ -230,6 +230,24 @@ def main() -> None:
             cells = [f"{before[:, members == s].mean():+.4f} → {after[:, members == s].mean():+.4f}" for s in shown]
             errors = [float(np.sqrt((errors[:, 1:] ** 2).mean())) for errors in (before, after)]
             row(name, str(each), *cells, f"{errors[0]:.4f} → {errors[1]:.4f}")
+    return tallies
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer pools, sizes and draws; other figures")
+    parser.add_argument("part", nargs="?", choices=["kinds"], help="only utilities of other kinds")
+    asked = parser.parse_args()
+    if asked.part == "kinds":
+        by_images([(DIMENSIONS, name) for name in KINDS], (10, 50), 24, 2, 30)
+        return
+    quick = asked.quick
+    sizes, pools, worlds, resamples = ((10, 50), 12, 2, 30) if quick else ((5, 10, 30, 100), 60, WORLDS, 60)
+    began = time.perf_counter()
+
+    wide = [] if quick else [(24, "frechet")]
+    tallies = by_images([*((DIMENSIONS, name) for name in UTILITIES), *wide], sizes, pools, worlds, resamples)
 
     drawn, times, chosen = (200, 1, ("pairwise",)) if quick else (300, 4, ("mean", "quantile", "frechet", "pairwise"))
     table("utility", "coalitions", "stated/real error", "coalitions and images", "stated/real error", "ranks")

@@ -15,7 +15,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -43,6 +43,9 @@ from surrogateshap.spec.utilities import UtilitySection
 CONDITIONS, DIMENSIONS = 20, 6
 UTILITIES = ("mean", "quantile", "frechet", "pairwise")
 PUBLISHED_COALITIONS = 300
+VIEW = ("features", "probabilities", "conditions")
+COVERED = 50
+"""Reference images of a coverage."""
 SECTION: TypeAdapter[UtilitySection] = TypeAdapter(UtilitySection)
 
 
@@ -102,7 +105,7 @@ def make_world(n: int, seed: int, dimensions: int = DIMENSIONS) -> World:
 
 
 def make(name: str, images: Encoded, world: World) -> Utility:
-    """One of UTILITIES, `kernel` or `inception` on some images."""
+    """A utility on some images: one of UTILITIES, or of those in coverage.py."""
     score: dict[str, Any] = {"kind": "score", "score": {"class": 0}}
     section: dict[str, Any] = {
         "mean": score,
@@ -111,8 +114,33 @@ def make(name: str, images: Encoded, world: World) -> Utility:
         "pairwise": {"kind": "pairwise"},
         "kernel": {"kind": "kernel"},
         "inception": {"kind": "inception"},
+        "vendi": {"kind": "vendi"},
+        "clusters": {"kind": "cluster_entropy"},
+        "phi": {"kind": "association", "between": ({"class": 0}, {"class": 0})},
+        "information": {
+            "kind": "association",
+            "between": ({"class": 0}, {"class": 0}),
+            "measure": "mutual_information",
+        },
+        "coverage": {"kind": "coverage"},
+        "ms_ssim": {"kind": "ms_ssim"},
     }[name]
-    return make_utility(SECTION.validate_python({"name": name, **section}), images, world.reference)
+    reference, second = world.reference, None
+    if name == "coverage":
+        reference = replace(reference, **{part: getattr(reference, part)[:COVERED] for part in VIEW})
+    if name in ("phi", "information"):
+        positive = images.features[:, 0] > 0
+        second = replace(images, probabilities=np.column_stack([positive, ~positive]) * 1.0)
+    if name == "ms_ssim":
+        images = replace(images, features=pictures(images.features))
+    return make_utility(SECTION.validate_python({"name": name, **section}), images, reference, second)
+
+
+def pictures(features: Floats, size: int = 16) -> Floats:
+    """(N, size²) pixels in [0, 1]: features (N, d) as the strengths of d fixed waves."""
+    x, waves = np.linspace(0, 2 * np.pi, size), np.random.default_rng(0).integers(0, 4, size=(features.shape[1], 2))
+    across = np.cos(waves[:, :1] * x + 1)[:, :, None] * np.cos(waves[:, 1:] * x + 2)[:, None, :]
+    return np.asarray(1 / (1 + np.exp(-2 * features @ across.reshape(len(waves), -1))))
 
 
 def truth(game: MixtureGame, orderings: int) -> tuple[Floats, float]:

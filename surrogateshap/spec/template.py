@@ -53,7 +53,7 @@ reference = "manifest"                       # or a Parquet file with an image c
 
 # [[utility]]
 # name = "closeness"
-# kind = "kernel"                            # minus the kernel distance (KID): unbiased on few images
+# kind = "kernel"                            # minus the kernel distance (KID; or CMMD): unbiased on few images
 # reference = "manifest"
 
 # [[utility]]
@@ -69,6 +69,31 @@ reference = "manifest"                       # or a Parquet file with an image c
 # name = "diversity"
 # kind = "pairwise"                          # mean distance between two images' features
 # metric = "squared_euclidean"               # or "cosine"
+
+# [[utility]]
+# name = "different"
+# kind = "vendi"                             # effective number of different images
+# order = 1.0                                # below 1 rare images count more
+
+# [[utility]]
+# name = "evenness"
+# kind = "cluster_entropy"                   # how evenly the images spread over kinds of images
+# clusters = 20
+
+# [[utility]]
+# name = "reach"
+# kind = "coverage"                          # share of the reference near an image; or "precision", "recall", "density"
+# reference = "manifest"
+# neighbours = 5
+
+# [[utility]]
+# name = "shortcut"
+# kind = "association"                       # how strongly two attributes of the images go together
+# between = [{ class = 3 }, { conditions = ["three"] }]  # what the classifier sees; what was asked for
+# measure = "phi"                            # or "difference", or "mutual_information"
+
+# More kinds look through encoders of other kinds: "aesthetic" and "clip_score" through `clip`, "own_image" through
+# `lpips` or any other, "ms_ssim" through `pixels`.
 
 [budget]
 images_per_contributor = 100                 # or images = 1_000, for all contributors together

@@ -1,5 +1,6 @@
 """Which estimator, and how many coalitions: by what the spec says, else by what an evaluation costs."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,16 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from surrogateshap import api
 from surrogateshap.errors import SpecError
+from surrogateshap.games import Encoded, make_utility
 from surrogateshap.games.coalitions import coalitions_drawn, draw_coalitions
 from surrogateshap.plan import check, check_encoders
 from surrogateshap.plan.coalitions import Evaluation, bootstrap_seconds, choose, evaluation
 from surrogateshap.spec.model import EstimatorSection, Spec
-from surrogateshap.spec.utilities import FrechetUtility, ScoreUtility
+from surrogateshap.spec.utilities import FrechetUtility, ScoreUtility, UtilitySection
 from tests.tiny import SPEC, Project, rows
 
 NAMES = ["surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper"]
@@ -93,6 +96,36 @@ def test_what_the_spec_says_counts() -> None:
     assert choose(spec_of("fresh", kind="permutation"), 258, FAST).coalitions == 2 * 257 + 1
 
 
+def of(**section: Any) -> UtilitySection:
+    whole: UtilitySection = TypeAdapter(UtilitySection).validate_python({"name": "u", **section})
+    return whole
+
+
+def test_a_bias_taken_off_costs_an_evaluation_for_each_part_left_out() -> None:
+    """Which utilities these are, they say themselves."""
+    rng = np.random.default_rng(0)
+    seen = Encoded(rng.random((40, 256)), np.full((40, 2), 0.5), np.zeros(40, dtype=np.int64), ("a", "b"))
+    seen = replace(seen, asked=seen.conditions, prompts=("a",), texts=seen.features[:1], own=seen.features)
+    between = ({"class": 0}, {"class": 1})
+    for section in [
+        *(
+            {"kind": kind}
+            for kind in ("score", "frechet", "kernel", "inception", "pairwise", "clip_score", "own_image")
+        ),
+        *({"kind": kind} for kind in ("vendi", "ms_ssim", "cluster_entropy", "precision", "recall", "density")),
+        *({"kind": "association", "between": between, "measure": m} for m in ("phi", "mutual_information")),
+        {"kind": "coverage"},
+        {"kind": "rate", "class": 1},
+        {"kind": "aesthetic", "head": "h"},
+    ]:
+        utility = of(**section)
+        made = make_utility(utility, seen, seen, head=[(np.ones((1, 256)), np.zeros(1))])
+        cost = evaluation(utility, 20, 40, 64, 2)
+        assert cost.times == (6 if made.curved else 1), section
+        assert cost.value_seconds == cost.times * cost.seconds
+    assert choose(spec_of(), 100, Evaluation(1e-3, times=6)).coalitions == 8_001
+
+
 def test_the_cost_model_keeps_to_what_was_measured() -> None:
     """Microseconds on one core, within a factor of three: see `evaluation`."""
     frechet = FrechetUtility(name="f", kind="frechet")
@@ -108,6 +141,16 @@ def test_the_cost_model_keeps_to_what_was_measured() -> None:
         (frechet, 258, 400, 256, 4_200),
         (frechet, 20, 400, 512, 24_500),
         (frechet, 20, 400, 2_048, 1_000_000),
+        (of(kind="vendi"), 20, 400, 64, 186),
+        (of(kind="vendi"), 100, 2_000, 64, 197),
+        (of(kind="vendi"), 20, 1_000, 512, 20_700),
+        (of(kind="vendi"), 20, 2_000, 768, 55_000),
+        (of(kind="vendi"), 20, 400, 512, 21_100),
+        (of(kind="vendi", order=2.0), 20, 1_000, 512, 2_550),
+        (of(kind="cluster_entropy"), 20, 400, 64, 0.6),
+        (of(kind="coverage"), 20, 1_000, 64, 21),
+        (of(kind="recall"), 20, 1_000, 16, 1_000),
+        (of(kind="ms_ssim"), 258, 2_580, 256, 45),
     ]:
         assert 1 / 3 < evaluation(utility, n, images, features, 10).seconds * 1e6 / measured < 3
     assert evaluation(frechet, 20, 400, None, 10).guessed

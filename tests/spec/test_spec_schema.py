@@ -116,11 +116,12 @@ def test_what_the_template_offers_in_comments_works(tmp_path: Path) -> None:
     """Every line that is a key or a table behind `# ` can be switched on; together they are a spec."""
     lines = template().split("\n")
     offered = [line for line in lines if line.startswith("# ") and ("= " in line or line.startswith("# ["))]
-    assert len(offered) == 24
+    assert len(offered) == 42
     path = tmp_path / "spec.toml"
     path.write_text("\n".join(line[2:] if line in offered else line for line in lines), encoding="utf-8")
     spec = load_spec(path).spec
-    assert {each.kind for each in spec.utility} == {"score", "frechet", "kernel", "rate", "inception", "pairwise"}
+    kinds = {"score", "frechet", "kernel", "rate", "inception", "pairwise"}
+    assert {each.kind for each in spec.utility} == kinds | {"vendi", "cluster_entropy", "coverage", "association"}
     assert (spec.model.null_class, spec.contributors.grouping[0].other) == (10, "everyone else")
 
 
@@ -134,6 +135,12 @@ GOOD_CHANGES = [
     ("utility.1.score", {"class": "three"}),
     ("utility.1.statistic", {"above": 0.5}),
     ("utility.5.class", "three"),
+    ("utility", [{"name": "u", "kind": "kernel", "kernel": {"gaussian": 10}}]),
+    ("utility", [{"name": "u", "kind": "aesthetic", "head": "head.safetensors", "statistic": {"quantile": 0.9}}]),
+    ("utility", [{"name": "u", "kind": "vendi", "order": 0.5}]),
+    ("utility", [{"name": "u", "kind": "recall", "neighbours": 3}]),
+    ("utility", [{"name": "u", "kind": "association", "between": [{"class": 3}, {"conditions": ["three"]}]}]),
+    ("utility", [{"name": "u", "kind": "plugin", "plugin": "sharpness", "options": {"radius": 2}}]),
     ("empty", {"kind": "value", "value": 1}),
     ("empty", {"kind": "value", "value": dict.fromkeys(["quality", "recognisable"], 0.5)}),
     ("estimator", {"kind": "surrogate", "trees": 10}),
@@ -174,6 +181,13 @@ BAD_CHANGES = [
     ("utility.1.score", {"class": -1}),
     ("utility.5.class", None),
     ("utility.5.class", 1.5),
+    ("utility", [{"name": "u", "kind": "kernel", "kernel": {"gaussian": 0}}]),
+    ("utility", [{"name": "u", "kind": "aesthetic"}]),
+    ("utility", [{"name": "u", "kind": "vendi", "order": 0}]),
+    ("utility", [{"name": "u", "kind": "cluster_entropy", "clusters": 1}]),
+    ("utility", [{"name": "u", "kind": "coverage", "neighbours": 0}]),
+    ("utility", [{"name": "u", "kind": "association", "between": [{"class": 3}]}]),
+    ("utility", [{"name": "u", "kind": "association", "between": [{"class": 3}, {"conditions": []}]}]),
     ("budget.images", 10),
     ("budget.stop_when", {}),
     ("budget.stop_when", []),

@@ -33,6 +33,7 @@ class ClusterEntropy(Utility):
     """−Σ_c s_c log s_c of the weighted shares s of the clusters, in nats. p = number of clusters."""
 
     curved = True
+    step = 1.0
 
     def __init__(self, features: Floats, centres: Floats) -> None:
         nearest: Ints = np.empty(len(features), dtype=np.int64)

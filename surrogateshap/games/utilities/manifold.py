@@ -53,7 +53,7 @@ class Coverage(Utility):
     The mean over them of 1 − (1 − p_j)^m, where p_j is the weight inside: the published share is one such draw.
     """
 
-    curved = True
+    curved, step = True, 1.0
 
     def __init__(self, held: sp.csr_array) -> None:
         self._held = held
@@ -111,7 +111,7 @@ class _Orders:
     def __init__(self, features: Floats, reference: Floats) -> None:
         n, m = len(features), len(reference)
         self._others = np.empty((n, n - 1), dtype=np.int32)
-        self._closer = np.empty((m, n), dtype=np.int32)
+        self._closer = np.empty((n, m), dtype=np.int32)
         for part in blocks(n, n + m):
             apart = squared_distances(features[part], features)
             to_reference = squared_distances(features[part], reference)
@@ -120,16 +120,18 @@ class _Orders:
             self._others[part] = order
             sorted_apart = np.take_along_axis(apart, order, axis=1)
             for row, image in enumerate(range(n)[part]):
-                self._closer[:, image] = np.searchsorted(sorted_apart[row], to_reference[row])
+                self._closer[image] = np.searchsorted(sorted_apart[row], to_reference[row])
 
     def recalled(self, weights: Floats, share: float) -> float:
         """Share of the reference in the neighbourhood of an image with a weight, given weights (N,) that sum to 1."""
         images = np.flatnonzero(weights)
+        if not len(images):
+            return 0.0
         reach = self._reach(images, weights, share)
         # The t-th nearest is the neighbourhood's rim: whatever has less than t closer images lies inside.
-        hit = np.zeros(len(self._closer), dtype=np.bool_)
-        for part in blocks(len(hit), len(images)):
-            hit[part] = (self._closer[part][:, images] < reach).any(axis=1)
+        hit = np.zeros(self._closer.shape[1], dtype=np.bool_)
+        for part in blocks(len(images), len(hit)):
+            hit |= (self._closer[images[part]] < reach[part, None]).any(axis=0)
         return float(hit.mean())
 
     def _reach(self, images: Ints, weights: Floats, share: float) -> Ints:

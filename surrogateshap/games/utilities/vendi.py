@@ -43,12 +43,16 @@ class Vendi(Utility):
         """(M,), from 1 to r; one (M, r, r) array at a time."""
         matrices, q = self._second.matrices(summaries), self._order
         if q == 2:  # needs no eigenvalues: the sum of their squares is that of the entries'
-            return np.asarray(1 / (matrices**2).sum(axis=(1, 2)))
-        found = np.maximum(np.linalg.eigvalsh(matrices), 0.0)
-        if q == 1:
-            return np.asarray(np.exp(-xlogy(found, found).sum(axis=1)))
-        return np.asarray((np.where(found > _ZERO, found, 0.0) ** q).sum(axis=1) ** (1 / (1 - q)))
+            total = (matrices**2).sum(axis=(1, 2))
+        else:
+            found = np.maximum(np.linalg.eigvalsh(matrices), 0.0)
+            if abs(q - 1) < _NEAR:
+                return np.asarray(np.exp(-xlogy(found, found).sum(axis=1)))
+            total = (np.where(found > _ZERO, found, 0.0) ** q).sum(axis=1)
+        return np.where(total > 0, total, 1.0) ** (1 / (1 - q))
 
 
 _ZERO = 1e-12
-"""Eigenvalues below are rounding errors, which count at orders near 0."""
+"""Eigenvalues below are rounding errors, which would count at orders near 0."""
+_NEAR = 1e-6
+"""Orders that near to 1 are 1: the limit, where the formula divides 0 by 0."""
