@@ -210,7 +210,7 @@ class Costs:
         """Of one game: its coalitions; the fit with the intervals' resampled pools; the comparison with anchors."""
         n, resamples = len(game.grouping.contributors), self._compiled.spec.intervals.resamples
         if stage == "evaluate":
-            return _GAME + game.coalitions * game.cost.seconds
+            return _GAME + game.coalitions * game.cost.value_seconds
         if stage != "fit":
             return _COMPARE
         trees = 0.0 if game.estimator == "exact" else game.coalitions * n * _FIT
