@@ -24,9 +24,20 @@ def find_clusters(features: Floats, clusters: int) -> Floats:
         return different
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
-        rng = np.random.default_rng(_SEED)
-        centres, nearest = kmeans2(features, clusters, iter=_ITERATIONS, minit="++", rng=rng)
+        centres, nearest = kmeans2(features, _far_apart(features, clusters), iter=_ITERATIONS, minit="matrix")
     return np.asarray(centres[np.unique(nearest)])
+
+
+def _far_apart(features: Floats, clusters: int) -> Floats:
+    """(k, d): images drawn one after another with probability in proportion to the squared distance from the others."""
+    rng = np.random.default_rng(_SEED)
+    drawn = [int(rng.integers(len(features)))]
+    nearest = squared_distances(features, features[drawn])[:, 0]
+    while len(drawn) < clusters:
+        cumulated = np.cumsum(nearest)
+        drawn.append(int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right")))
+        nearest = np.minimum(nearest, squared_distances(features, features[drawn[-1:]])[:, 0])
+    return features[drawn]
 
 
 class ClusterEntropy(Utility):
