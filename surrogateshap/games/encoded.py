@@ -53,5 +53,17 @@ class Encoded:
             raise ValueError(f"probabilities must be (images, classes) = {wanted}, not {self.probabilities.shape}")
         if self.conditions.shape != (n,):
             raise ValueError(f"conditions must be ({n},), not {self.conditions.shape}")
+        for name, shape in self._optional():
+            given = getattr(self, name)
+            if given is not None and given.shape != shape:
+                raise ValueError(f"{name} must be {shape}, not {given.shape}")
+        if self.attributes and len(self.attributes) != len(self.labels):
+            raise ValueError(f"{len(self.attributes)} attributes are given for {len(self.labels)} classes")
+        if self.asked is not None and (self.asked.min() < -1 or self.asked.max() >= len(self.prompts)):
+            raise ValueError(f"asked must be -1 or an index into the {len(self.prompts)} prompts")
         if self.conditions.min() < -1 or self.conditions.max() >= len(self.labels):
             raise ValueError(f"conditions must be -1 or an index into the classifier's {len(self.labels)} classes")
+
+    def _optional(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        n, d = self.features.shape
+        return ("asked", (n,)), ("texts", (len(self.prompts), d)), ("own", (n, d))

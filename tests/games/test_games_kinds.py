@@ -355,15 +355,12 @@ def test_kid_is_torchmetrics_own():
 
 def test_vendi_score_counts_different_images():
     x = np.repeat(np.eye(8), 3, axis=0)
-    e = replace(encoded(0), **{f: getattr(chosen(encoded(0), np.arange(24)), f) for f in KEPT}, features=x)
+    e = Encoded(x, np.ones((24, 1)), np.zeros(24, dtype=np.int64), ("a",))
     for q in (0.3, 1.0, 2.0, 4.0):
         utility = make_utility(SECTION.validate_python({"name": "u", "kind": "vendi", "order": q}), e)
         w = np.zeros((3, 24))
         w[0], w[1, :6], w[2, 0] = 1 / 24, 1 / 6, 1
         np.testing.assert_allclose(value(utility, w), [8, 2, 1], rtol=1e-9)
-
-
-KEPT = ("probabilities", "conditions", "asked", "own")
 
 
 @pytest.mark.parametrize("d", [3, 70])
@@ -482,6 +479,21 @@ def test_conditions_are_the_prompts_or_else_the_classes():
 def test_what_is_missing_is_named(case, missing, message):
     with pytest.raises(ValueError, match=message):
         make(case, replace(encoded(0), **{missing: None}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"asked": np.zeros(3, dtype=np.int64)}, r"asked must be \(40,\), not \(3,\)"),
+        ({"asked": np.full(N, 3)}, "an index into the 3 prompts"),
+        ({"texts": np.ones((2, D))}, r"texts must be \(3, 4\), not \(2, 4\)"),
+        ({"own": np.ones((N, 5))}, r"own must be \(40, 4\), not \(40, 5\)"),
+        ({"attributes": (0, 1)}, "2 attributes are given for 5 classes"),
+    ],
+)
+def test_views_refuse_arrays_that_disagree(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(encoded(0), **change)
 
 
 def test_an_own_image_that_no_image_has_is_missing():

@@ -24,16 +24,27 @@ def find_clusters(features: Floats, clusters: int) -> Floats:
         return different
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
-        rng = np.random.default_rng(_SEED)
-        centres, nearest = kmeans2(features, clusters, iter=_ITERATIONS, minit="++", rng=rng)
+        centres, nearest = kmeans2(features, _far_apart(features, clusters), iter=_ITERATIONS, minit="matrix")
     return np.asarray(centres[np.unique(nearest)])
+
+
+def _far_apart(features: Floats, clusters: int) -> Floats:
+    """(k, d): images drawn one after another with probability in proportion to the squared distance from the others."""
+    rng = np.random.default_rng(_SEED)
+    drawn = [int(rng.integers(len(features)))]
+    nearest = squared_distances(features, features[drawn])[:, 0]
+    while len(drawn) < clusters:
+        cumulated = np.cumsum(nearest)
+        drawn.append(int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right")))
+        nearest = np.minimum(nearest, squared_distances(features, features[drawn[-1:]])[:, 0])
+    return features[drawn]
 
 
 class ClusterEntropy(Utility):
     """−Σ_c s_c log s_c of the weighted shares s of the clusters, in nats. p = number of clusters."""
 
     curved = True
-    step = 1.0
+    step = 1.0  # s log s bends most where a cluster has few images, which a short step doesn't see
 
     def __init__(self, features: Floats, centres: Floats) -> None:
         nearest: Ints = np.empty(len(features), dtype=np.int64)

@@ -50,10 +50,12 @@ def density_scores(held: sp.csr_array, neighbours: int) -> Floats:
 class Coverage(Utility):
     """Expected share of the m reference neighbourhoods with one of m independent draws in them. p = m.
 
-    The mean over them of 1 − (1 − p_j)^m, where p_j is the weight inside: the published share is one such draw.
+    The mean over them of 1 − (1 − p_j)^m, where p_j is the weight inside: the published share, of as many images as the
+    reference has, is one such draw. Contributors with far fewer images than that can't tell it: their values stay too
+    low, and intervals too narrow (bench/RESULTS.md).
     """
 
-    curved, step = True, 1.0
+    curved, step = True, 1.0  # whether a neighbourhood has its one image or none, a short step doesn't see
 
     def __init__(self, held: sp.csr_array) -> None:
         self._held = held

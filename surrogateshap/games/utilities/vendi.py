@@ -17,6 +17,7 @@ class Vendi(Utility):
 
     The N × N matrix √w_x √w_y cos(x, y) has the eigenvalues of the second moment of features of length 1, which is
     linear in the weights. It is held in r coordinates of the features' span: r is at most the features and the images.
+    Summaries are as large as those of `Frechet`.
     """
 
     curved = True
