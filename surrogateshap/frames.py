@@ -65,6 +65,8 @@ def _parsed(file: str, data: bytes) -> pl.DataFrame:
     if data.lstrip()[:1] == b"{":
         return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
     text = data.decode("utf-8-sig")
+    if not text.strip():
+        raise wrong(file, "it is empty", _KINDS)
     if "\0" in text:
         raise wrong(file, "it is not a table", _KINDS)
     header = next(csv.reader(io.StringIO(text)))

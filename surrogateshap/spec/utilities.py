@@ -165,12 +165,15 @@ class StructureUtility(UtilityBase):
 
 
 class ClusterUtility(UtilityBase):
-    """Entropy of how the images spread over clusters of the pool's features, in nats."""
+    """Entropy of how the images spread over clusters of a reference's features, in nats."""
 
     kind: Literal["cluster_entropy"]
     """`cluster_entropy`: evenness over kinds of images."""
     clusters: int = Field(default=20, ge=2, le=1_000)
     """k of k-means."""
+    reference: Text = "manifest"
+    """What the clusters are found in. `manifest`: the manifest's own images; a Parquet file with an image column of the
+    same name; or a folder of images."""
 
 
 class ManifoldUtility(UtilityBase):
@@ -231,5 +234,5 @@ UtilitySection = Annotated[
     | PluginUtility,
     Field(discriminator="kind"),
 ]
-WithReference = FrechetUtility | KernelUtility | ManifoldUtility
+WithReference = FrechetUtility | KernelUtility | ClusterUtility | ManifoldUtility
 """Utilities that compare with reference images."""
