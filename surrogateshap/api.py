@@ -1,6 +1,5 @@
 """The door: validate, plan, apply, show, estimate, evaluate, verify. The command line and the TUI come through it."""
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,28 +7,32 @@ from typing import TYPE_CHECKING, Any, cast
 
 from surrogateshap.doctor import calibrate as calibrate
 from surrogateshap.doctor import doctor as doctor
-from surrogateshap.errors import PlanError, Problem, RunError, SpecError
-from surrogateshap.text import digest, harmless
+from surrogateshap.errors import PlanError, Problem, SpecError
+from surrogateshap.targets import (
+    find_run,
+    named_spec,
+    pins_of_plan,
+    refuse_moved,
+    refuse_stale,
+    results_of,
+    spec_of,
+    spec_of_run,
+)
+from surrogateshap.targets import store_folder as store_folder
+from surrogateshap.text import harmless
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from polars import DataFrame
 
     from surrogateshap.events import Emit, Event
-    from surrogateshap.plan.compile import Compiled
-    from surrogateshap.plan.hub import Pins
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import PayoutSection, Spec
-    from surrogateshap.store import RunRow, Store
 
 # Everything else is imported where it is used: a command that doesn't need a part must not wait for it.
-
-STORE = ".surrogateshap"
-_PLAN_LIMIT = 64 << 20
-_READ_IN_PASSING = 256 << 20
 
 
 def ignore(_: "Event") -> None:
@@ -38,11 +41,6 @@ def ignore(_: "Event") -> None:
 
 def _silent(_: str) -> None:
     """Tells nobody."""
-
-
-def store_folder(spec: Path, store: Path | None) -> Path:
-    """Where a spec's results are kept: `store`, or `.surrogateshap` beside the spec."""
-    return store if store is not None else spec.parent / STORE
 
 
 def validate(spec: Path, *, allow_paths: Sequence[Path] = (), allow_plugins: Sequence[str] = ()) -> "Spec":
@@ -64,8 +62,8 @@ def plan(
     from surrogateshap.plan.device import guess_device
     from surrogateshap.store import Store
 
-    spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=_pins(saved))
+    spec, saved = spec_of(target, allow_paths)
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
     execution = compiled.spec.execution
     opened = Store.existing(store_folder(spec, store))
     try:
@@ -74,7 +72,7 @@ def plan(
         if opened is not None:
             opened.close()
     if saved is not None:
-        _refuse_stale(saved, made, target)
+        refuse_stale(saved, made, target)
     return made
 
 
@@ -116,19 +114,19 @@ def apply(
     from surrogateshap.plan.compile import compile_spec
     from surrogateshap.store import Store
 
-    spec, saved = _spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=_pins(saved))
+    spec, saved = spec_of(target, allow_paths)
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
     if saved is not None:
-        _refuse_stale(saved, build_plan(compiled, None), target)
+        refuse_stale(saved, build_plan(compiled, None), target)
     with Store.open(store_folder(spec, store)) as opened:
         return execute(compiled, opened, emit, stop or threading.Event())
 
 
 def show(target: str, *, store: Path | None = None) -> "Results":
     """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
-    opened, row = _find_run(target, store)
+    opened, row = find_run(target, store)
     with opened:
-        return _results_of(opened, row)
+        return results_of(opened, row)
 
 
 def evaluate(
@@ -155,15 +153,15 @@ def evaluate(
     from surrogateshap.plan.compile import compile_spec
     from surrogateshap.plan.hub import pins_of
 
-    opened, row = _find_run(target, store)
+    opened, row = find_run(target, store)
     with opened:
-        results = _results_of(opened, row)
-        spec = _spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else _spec_of_run(opened, row)
+        results = results_of(opened, row)
+        spec = spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else spec_of_run(opened, row)
         made = opened.get_json(row.plan)
         pins = pins_of(made["inputs"]) if made is not None else None
         compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
         if compiled.run != row.run:
-            _refuse_moved(made, compiled, row.run)
+            refuse_moved(made, compiled, row.run)
         groups = {group.name: group for group in compiled.checked.manifest.groupings}
         chosen = grouping or compiled.checked.anchored.name
         names = [one.name for one in compiled.spec.utility]
@@ -250,9 +248,9 @@ def plan_anchors(
 
     path = Path(target)
     if path.is_file():
-        compiled = compile_spec(_spec_of(path, allow_paths)[0], allow_paths, allow_plugins)
+        compiled = compile_spec(spec_of(path, allow_paths)[0], allow_paths, allow_plugins)
         return write(compiled, count, grouping, seed, out)
-    opened, row = _find_run(target, store, unfinished=True)
+    opened, row = find_run(target, store, unfinished=True)
     with opened:
         beside = opened.root.parent / Path(row.spec_file).name
         made = opened.get_json(row.plan)
@@ -291,7 +289,7 @@ def train_anchors(
     from surrogateshap.record.anchors import PLAN, read_plan
 
     made = read_plan(folder)
-    named = spec or _named_spec(made.spec_file, folder, folder / PLAN, allow_paths)
+    named = spec or named_spec(made.spec_file, folder, folder / PLAN, allow_paths)
     compiled = compile_spec(named, allow_paths, allow_plugins)
     options = AnchorOptions(allow_commands, timeout, images, keep_going)
     return train(compiled, folder, made, options, say, stop or threading.Event())
@@ -304,7 +302,7 @@ def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[
     """
     from surrogateshap.store.lock import lives
 
-    opened, row = _find_run(target, store, unfinished=True)
+    opened, row = find_run(target, store, unfinished=True)
     with opened:
         status = "interrupted" if row.status == "running" and not lives(row.pid) else row.status
         return opened.events(row.run, after), status
@@ -329,179 +327,3 @@ def template() -> str:
     from surrogateshap.spec.template import template as text
 
     return text()
-
-
-def _spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
-    """The spec that a target stands for, and the saved plan where it is one."""
-    if not _is_plan(target):
-        return target, None
-    from surrogateshap.plan.model import Plan
-
-    try:
-        if target.stat().st_size > _PLAN_LIMIT:
-            raise PlanError(f"{harmless(str(target))} is too large for a plan")
-        saved = Plan.model_validate_json(target.read_bytes())
-    except OSError as error:
-        raise PlanError(f"{harmless(str(target))} can't be read: {error.strerror}") from None
-    except ValueError:
-        remedy = "Make one with `surrogateshap plan SPEC -o PLAN`."
-        raise PlanError(f"{harmless(str(target))} is not a plan of this version", remedy) from None
-    return _named_spec(saved.spec_file, target.parent, target, allow), saved
-
-
-def _named_spec(spec_file: str, folder: Path, named_by: Path, allow: Sequence[Path]) -> Path:
-    """The spec that a file in `folder` names; it lies in there, under the working directory or in `allow`."""
-    from surrogateshap.spec.paths import PathRefused, resolve
-
-    folder = folder.resolve()
-    try:
-        return resolve(os.path.normpath(folder / spec_file), folder, (*allow, Path.cwd()))
-    except PathRefused as refused:
-        message = f"{harmless(str(named_by))} names a spec elsewhere: {refused.message}"
-        raise PlanError(message, refused.remedy) from None
-
-
-def _is_plan(target: Path) -> bool:
-    """Plans are JSON objects, whatever their names; no TOML begins like one."""
-    if target.suffix == ".json" or not target.is_file():
-        return target.suffix == ".json"
-    try:
-        with target.open("rb") as file:
-            return file.read(1) == b"{"
-    except OSError:
-        return False
-
-
-def _pins(saved: "Plan | None") -> "Pins":
-    """The commits that a saved plan was made with: it stands for them wherever their branches have moved."""
-    from surrogateshap.plan.hub import pins_of
-
-    return pins_of(file.model_dump() for file in saved.inputs) if saved is not None else {}
-
-
-def _refuse_stale(saved: "Plan", made: "Plan", target: Path) -> None:
-    """Raises PlanError that names every input that moved since the plan was saved."""
-    if saved.plan_id == made.plan_id:
-        return
-    from surrogateshap.plan.differences import changes
-
-    moved = changes(saved.model_dump(mode="json"), made.spec, made.inputs)
-    listed = (
-        "\n".join(f"    {change}" for change in moved) or "    surrogateshap itself, which would compute it otherwise"
-    )
-    remedy = f"Look at it again: surrogateshap plan {harmless(made.spec_file)} -o {harmless(str(target))}"
-    raise PlanError(f"the plan {harmless(str(target))} is stale; since it was made, this moved:\n{listed}", remedy)
-
-
-def _results_of(opened: "Store", row: "RunRow") -> "Results":
-    from surrogateshap.record.results import Results
-
-    document = opened.get_json(row.results) if row.results is not None else None
-    if document is None:
-        remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
-        raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
-    return Results.model_validate(document)
-
-
-def _spec_of_run(opened: "Store", row: "RunRow") -> Path:
-    """Where the spec of a run lies: as it was named then, or beside the store."""
-    named = Path(row.spec_file)
-    for path in (named, opened.root.parent / named.name):
-        if path.is_file():
-            return path
-    raise RunError(f"the spec of run {row.run}, {harmless(row.spec_file)}, is not there", "Name the spec itself.")
-
-
-def _refuse_moved(made: Any, compiled: "Compiled", run: str) -> None:
-    """Raises RunError that names every input that moved since the run."""
-    from surrogateshap.plan.differences import changes
-
-    resolved = compiled.spec.model_dump(mode="json", by_alias=True)
-    moved = changes(made if isinstance(made, dict) else {}, resolved, compiled.checked.inputs)
-    listed = "\n".join(f"    {harmless(change)}" for change in moved) or "    surrogateshap itself"
-    remedy = f"Run `surrogateshap apply {harmless(compiled.checked.loaded.file)}`, or put back what it was made from."
-    raise RunError(f"run {harmless(run)} can't be measured any more; since it was made, this moved:\n{listed}", remedy)
-
-
-def _find_run(target: str, store: Path | None, unfinished: bool = False) -> "tuple[Store, RunRow]":
-    from surrogateshap.store import Store
-
-    path = Path(target)
-    if path.is_file():
-        return _run_of_file(path, store, unfinished)
-    folders = [store] if store is not None else [Path(STORE), *sorted(Path().glob(f"*/{STORE}"))]
-    for folder in folders:
-        opened = Store.existing(folder)
-        row = opened.run(target) if opened is not None else None
-        if opened is not None and row is not None:
-            return opened, row
-        if opened is not None:
-            opened.close()
-    if path.suffix == ".toml":
-        raise SpecError([Problem(harmless(target), 0, "", "there is no such file")])
-    searched = ", ".join(harmless(str(folder)) for folder in folders)
-    raise RunError(f"no run `{harmless(target)}` in {searched}", "Name a spec, a run, or the store with --store.")
-
-
-def _run_of_file(path: Path, store: Path | None, unfinished: bool) -> "tuple[Store, RunRow]":
-    from surrogateshap.store import Store
-
-    spec, saved = _spec_of(path, ())
-    opened = Store.existing(store_folder(spec, store))
-    remedy = f"Run `surrogateshap apply {harmless(str(path))}` first."
-    if opened is None:
-        raise RunError(f"{harmless(str(path))} has no results yet", remedy)
-    try:
-        if saved is not None:
-            row = opened.run(saved.run)
-            if row is not None:
-                return opened, row
-        moved: list[str] = []
-        for row in opened.runs_of_spec(digest(spec.read_bytes()), done_only=not unfinished) if saved is None else ():
-            moved = _moved_inputs(spec, opened.get_json(row.plan))
-            if not moved:
-                return opened, row
-        others = [other for other in opened.runs_of_file(str(spec)) if other.results is not None]
-        hint = f" Earlier results: `surrogateshap show {others[0].run}`." if others else ""
-        why = f" ({', '.join(map(harmless, moved))} changed)" if moved else ""
-        raise RunError(f"{harmless(str(path))}, as it stands, has no results yet{why}", remedy + hint)
-    except OSError as error:
-        opened.close()
-        raise RunError(f"{harmless(str(spec))} can't be read: {error.strerror}", "Name the run itself.") from None
-    except BaseException:
-        opened.close()
-        raise
-
-
-def _moved_inputs(spec: Path, made: Any) -> list[str]:
-    """Roles of the inputs whose content is no longer that of a stored plan.
-
-    What is too large to be read in passing is taken for unchanged, and so are plugins, commits on the hub and what
-    lies outside the spec's folder.
-    """
-    from surrogateshap.plan.hub import is_snapshot
-    from surrogateshap.plan.inputs import digest_path
-    from surrogateshap.plan.manifest import digest_manifest
-    from surrogateshap.plugins import ROLE
-    from surrogateshap.spec.paths import PathRefused, resolve
-
-    moved = []
-    for file in made["inputs"] if isinstance(made, dict) else ():
-        apart = file["role"] in ("spec", "images") or file["role"].startswith(ROLE)
-        if apart or file["bytes"] > _READ_IN_PASSING or is_snapshot(file["name"]):
-            continue
-        try:
-            path = resolve(file["name"], spec.parent.absolute())
-            if file["role"] == "manifest":
-                content = digest_manifest(path, made["spec"]["contributors"].get("split"))
-            elif file["role"].startswith("groups "):
-                content = digest_manifest(path, None)
-            else:
-                content, _ = digest_path(path)
-        except PathRefused:
-            continue
-        except OSError:
-            content = ""
-        if content != file["digest"]:
-            moved.append(file["role"])
-    return moved

@@ -24,6 +24,7 @@ def calibrate(
     store: Path,
     *,
     allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> "tuple[Speed, ...]":
@@ -36,6 +37,6 @@ def calibrate(
     from surrogateshap.plan.compile import compile_spec
     from surrogateshap.store import Store
 
-    compiled = compile_spec(spec, allow_paths)
+    compiled = compile_spec(spec, allow_paths, allow_plugins)
     with Store.open(store) as opened:
         return measure(compiled, opened, say, stop or threading.Event())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from surrogateshap.cli.apply import stopping
-from surrogateshap.cli.options import allow_option, store_option
+from surrogateshap.cli.options import allow_option, plugin_option, store_option
 from surrogateshap.errors import DeviceError, InterruptedRun
 from surrogateshap.text import harmless
 from surrogateshap.units import duration, listed, size
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @store_option
 @allow_option
+@plugin_option
 def command(
-    spec: Path | None, calibrate: Path | None, as_json: bool, store: Path | None, allow_paths: tuple[Path, ...]
+    spec: Path | None,
+    calibrate: Path | None,
+    as_json: bool,
+    store: Path | None,
+    allow_paths: tuple[Path, ...],
+    allow_plugins: tuple[str, ...],
 ) -> int:
     """Look at the environment: versions, devices, disk, the hub's cache and missing extras.
 
@@ -40,12 +46,16 @@ def command(
 
     named = calibrate or spec
     place = api.store_folder(named if named is not None else Path(), store)
-    asked = api.validate(named, allow_paths=allow_paths).execution.device if named is not None else "auto"
+    asked = "auto"
+    if named is not None:
+        asked = api.validate(named, allow_paths=allow_paths, allow_plugins=allow_plugins).execution.device
     health = api.doctor(place, asked)
     if calibrate is not None and health.usable:
         try:
             with stopping(_say) as stop:
-                speeds = api.calibrate(calibrate, place, allow_paths=allow_paths, say=_say, stop=stop)
+                speeds = api.calibrate(
+                    calibrate, place, allow_paths=allow_paths, allow_plugins=allow_plugins, say=_say, stop=stop
+                )
         except (InterruptedRun, KeyboardInterrupt):
             click.echo("Interrupted: what was measured is kept.", err=True)
             return InterruptedRun.exit_code

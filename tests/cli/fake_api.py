@@ -141,10 +141,12 @@ def make() -> Any:
             missing=(ExtraHealth(extra="fid", packages=("a", "b"), remedy='pip install "surrogateshap[fid]"'),),
         )
 
-    def calibrate(spec: Path, store: Path, *, allow_paths: Any = (), say: Any, stop: Any) -> object:
+    def calibrate(
+        spec: Path, store: Path, *, allow_paths: Any = (), allow_plugins: Any = (), say: Any, stop: Any
+    ) -> object:
         from surrogateshap.health import Speed
 
-        calls.append(("calibrate", spec, store, tuple(allow_paths)))
+        calls.append(("calibrate", spec, store, tuple(allow_paths), tuple(allow_plugins)))
         say("generating\x1b[2J")
         return (Speed(stage="generate:image", device="cpu", images=16, seconds_per_image=0.0123),)
 
