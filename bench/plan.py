@@ -3,9 +3,9 @@
     python bench/plan.py                  # a million rows, ten thousand contributors
     python bench/plan.py --rows 100000    # fewer
 
-`labels`: a class-conditional model with 1,000 classes; `surrogateshap plan` as a user calls it. `captions`: every row
-has a caption of its own; manifest, pool, indistinguishable contributors and table of images, as planning makes them for
-a text-to-image model. Manifests are Parquet without images, models are configs without weights.
+`surrogateshap plan` as a user calls it. `labels`: a class-conditional model with 1,000 classes. `captions`: every row
+has a caption of its own, for Stable Diffusion. Manifests are Parquet without images, models are configs without
+weights.
 """
 
 import argparse
@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from safetensors.numpy import save_file
 
 CLASSES = 1_000
 SPEC = """spec_version = 1
 name = "scale"
-model = {{ source = "model" }}
+model = {{ source = "{model}" }}
 proxy = {{ kind = "prompt" }}
 contributors = {{ manifest = "{case}.parquet", condition = "{condition}", grouping = [{groupings}] }}
 encoder = [{{ name = "eye", source = "eye" }}]
@@ -53,10 +54,11 @@ def build(folder: Path, rows: int, contributors: int, images: int) -> None:
     table.write_parquet(folder / "labels.parquet")
     caption = pl.format("a painting of {} by {}, number {}", pl.col("label"), pl.col("artist"), pl.int_range(rows))
     table.with_columns(caption.alias("caption")).write_parquet(folder / "captions.parquet")
-    for case, condition in (("labels", "label"), ("captions", "caption")):
+    for case, condition, model in (("labels", "label", "model"), ("captions", "caption", "pipeline")):
         groupings = f"{GROUPING}, {REGIONS}"
-        text = SPEC.format(case=case, condition=condition, groupings=groupings, images=images)
+        text = SPEC.format(case=case, condition=condition, model=model, groupings=groupings, images=images)
         (folder / f"{case}.toml").write_text(text)
+    pipeline(folder / "pipeline")
     labels = {str(index): f"class {index}" for index in range(CLASSES)}
     write(folder / "model" / "model_index.json", {"unet": ["diffusers", "UNet2DModel"], "id2label": labels})
     size = {"sample_size": 64, "in_channels": 3, "out_channels": 3}
@@ -77,28 +79,26 @@ def write(path: Path, document: object) -> None:
     path.write_text(json.dumps(document))
 
 
-def captions(spec: Path) -> None:
-    """What planning does with unique captions, up to the table of images."""
-    from surrogateshap.plan.compile import indistinguishable
-    from surrogateshap.plan.manifest import load_manifest
-    from surrogateshap.plan.pool import PoolRequest, build_pool
-    from surrogateshap.spec.load import load_spec
-    from surrogateshap.text import digest
-
-    loaded = load_spec(spec)
-    manifest, problems = load_manifest(loaded)
-    if manifest is None:
-        raise SystemExit(str(problems))
-    request = PoolRequest("prompt", 0, loaded.spec.budget.images or 0, 32, "model", "model")
-    pool = build_pool(request, manifest)
-    alike = [indistinguishable(grouping, manifest) for grouping in manifest.groupings]
-    held = pool.images_of("artist")
-    table = digest(list(pool.keys))
-    shown = len(np.unique(pool.conditions)) - 1
-    print(
-        f"{len(manifest.conditions):,} conditions, {shown:,} of them shown; {len(pool.keys):,} images, {held.min()} to "
-        f"{held.max()} per contributor; {sum(map(len, alike))} alike; {table[:12]}"
-    )
+def pipeline(folder: Path) -> None:
+    """Stable Diffusion's configs, beside weights of one number each."""
+    parts = {
+        "vae": ("diffusers", "AutoencoderKL", {"block_out_channels": [128, 256, 512, 512], "latent_channels": 4}),
+        "text_encoder": ("transformers", "CLIPTextModel", {"model_type": "clip_text_model", "hidden_size": 768}),
+        "tokenizer": ("transformers", "CLIPTokenizer", {}),
+        "unet": ("diffusers", "UNet2DConditionModel", {"sample_size": 64, "in_channels": 4, "out_channels": 4}),
+        "scheduler": ("diffusers", "PNDMScheduler", {"prediction_type": "epsilon"}),
+    }
+    index = {name: [library, class_name] for name, (library, class_name, _) in parts.items()}
+    write(folder / "model_index.json", {"_class_name": "StableDiffusionPipeline", **index})
+    for name, (library, class_name, config) in parts.items():
+        if name == "tokenizer":
+            write(folder / name / "vocab.json", {})
+            continue
+        file = "scheduler_config.json" if name == "scheduler" else "config.json"
+        write(folder / name / file, {"_class_name": class_name, **config})
+        if name != "scheduler":
+            weights = "model" if library == "transformers" else "diffusion_pytorch_model"
+            save_file({"weight": np.zeros(1, np.float32)}, folder / name / f"{weights}.safetensors")
 
 
 def measure(command: Sequence[str | Path]) -> tuple[float, float, float, str]:
@@ -120,22 +120,15 @@ def main() -> None:
     parser.add_argument("--contributors", type=int, default=10_000)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="keeps what it makes there")
-    parser.add_argument("--captions", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.captions is not None:
-        captions(options.captions)
-        return
     with tempfile.TemporaryDirectory() as made:
         folder = options.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         build(folder, options.rows, options.contributors, options.images)
         print(f"{options.rows:,} rows, {options.contributors:,} contributors, {options.images:,} images")
-        commands = {
-            "labels": ["-m", "surrogateshap", "plan", folder / "labels.toml"],
-            "captions": [__file__, "--captions", folder / "captions.toml"],
-        }
-        for case, command in commands.items():
-            seconds, busy, memory, output = measure([sys.executable, *command])
+        for case in ("labels", "captions"):
+            command = [sys.executable, "-m", "surrogateshap", "plan", folder / f"{case}.toml"]
+            seconds, busy, memory, output = measure(command)
             print(f"{case:<10}{seconds:6.1f} s ({busy:.1f} s of CPU){memory:8.2f} GB")
             print("\n".join(f"    {line}" for line in output.splitlines() if "image" in line or "contributor" in line))
 

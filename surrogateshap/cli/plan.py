@@ -29,10 +29,14 @@ def command(
     Nothing is run and nothing is written, but for PLAN.
     """
     from surrogateshap import api
-    from surrogateshap.report import json_text
 
     plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
-    click.echo(json_text(plan) if as_json else api.explain(plan).rstrip("\n"))
+    if as_json:
+        from surrogateshap.report import json_text
+
+        click.echo(json_text(plan))
+    else:
+        click.echo(api.explain(plan).rstrip("\n"))
     if out is not None:
         api.save_plan(plan, out)
         again = command_line("apply", out, store, allow_paths, allow_plugins)

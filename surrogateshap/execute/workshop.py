@@ -14,6 +14,7 @@ from surrogateshap.execute.images import decode
 from surrogateshap.execute.memory import check_fits
 from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
+from surrogateshap.plan.batches import at_once
 from surrogateshap.plan.cards import ModelCard
 from surrogateshap.plan.check import AdapterInput
 from surrogateshap.plan.check_encoders import EncoderInput
@@ -27,8 +28,6 @@ from surrogateshap.units import size
 if TYPE_CHECKING:
     import torch
 
-_PIXELS = 8 << 20
-"""Of the images that are made at once, at most: more keep no device busier, and take memory."""
 _KIND = "batch"
 """Of the rates of a store, whose units are here the most images at once."""
 
@@ -137,11 +136,11 @@ class Workshop:
     def _at_once(self) -> int:
         """Images that are made in one batch of the model, halved whenever the device has too little memory."""
         card = self._compiled.checked.card
-        most = max(1, _PIXELS // (card.height * card.width))
+        most = at_once(card.height, card.width, self._compiled.spec.execution.batch_size)
         kept = self._store.latest_rate(_KIND, self._subject) if self._store is not None else None
         if kept is not None and kept[0] == self.device_name:
             most = min(most, max(1, round(kept[1])))
-        return min(most, self._compiled.spec.execution.batch_size)
+        return most
 
     def _keep(self) -> None:
         if self._store is not None:

@@ -311,6 +311,8 @@ class _Checker:
         self._inputs += plugin_inputs(self._found_plugins.values())
 
     def _check_conditions(self, card: ModelCard, manifest: Manifest) -> None:
+        if card.kind == "prompts":
+            return
         unknown = [position for position, name in enumerate(manifest.conditions) if card.label(name) is None]
         if unknown:
             rows = np.isin(manifest.condition_of_row, unknown)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from surrogateshap.plan.batches import DECODED_PIXELS, at_once
 from surrogateshap.plan.beside import encoded_once, own_images
 from surrogateshap.plan.check_references import REFERENCE_AT_MOST, Reference, list_images
 from surrogateshap.plan.coalitions import bootstrap_seconds
@@ -219,13 +220,20 @@ class Costs:
     @property
     def memory(self) -> int:
         """Bytes at the peak: all weights, and the activations of one batch where they are most."""
-        model, batch = self._model, self._compiled.spec.execution.batch_size
+        model, batch, card = self._model, self._compiled.spec.execution.batch_size, self._compiled.checked.card
         width = bytes_per_number(self._compiled, model, self._kind)
-        widest = max(model.denoiser.activations * self.passes, model.decoder.activations)
+        made = self._batch * model.denoiser.activations * self.passes
+        decoded = at_once(card.height, card.width, self._batch, DECODED_PIXELS) * model.decoder.activations
         encoders = self._encoders.values()
         seen = max((network.activations for network in encoders), default=0.0)
         weights = width * model.parameters + 4 * sum(network.parameters for network in encoders)
-        return weights + round(batch * max(widest * width, seen * 4))
+        return weights + round(max(made * width, decoded * width, batch * seen * 4))
+
+    @property
+    def _batch(self) -> int:
+        """Images that the model makes at once."""
+        card = self._compiled.checked.card
+        return at_once(card.height, card.width, self._compiled.spec.execution.batch_size)
 
     def warnings(self) -> Iterator[str]:
         """What is still to be downloaded, and what the device is too small for; nothing without a device."""
@@ -245,7 +253,7 @@ class Costs:
             )
         elif self.memory > device.memory:
             yield (
-                f"batches of {count(self._compiled.spec.execution.batch_size)} images may take {size(self.memory)} "
+                f"batches of {count(self._batch)} images may take {size(self.memory)} "
                 f"with the weights, and {device.name} has {size(device.memory)}; lower `execution.batch_size`"
             )
 

@@ -32,8 +32,6 @@ def test_it_looks_at_what_a_spec_asks_for(run: Run, api: Any) -> None:
 def test_calibration_is_told_and_added(run: Run, api: Any, tmp_path: Path) -> None:
     given = ("--store", "s", "--allow-path", str(tmp_path), "--allow-plugin", "p")
     code, out, err = run("doctor", "--calibrate", "a.toml", *given)
-        "doctor", "--calibrate", "a.toml", "--store", "s", "--allow-path", str(tmp_path), "--allow-plugin", "p"
-    )
     assert code == 0
     assert err == "generating\ufffd[2J\n"
     assert "  generate:image: 12.3 ms per image, in a batch of 16 on cpu\n" in out

@@ -283,7 +283,7 @@ def test_evaluations_per_step(saved: Saved) -> None:
 def test_large_batches_are_decoded_in_parts(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = requests()
     whole = load(saved("sd")).generate(asked)
-    monkeypatch.setattr("surrogateshap.execute.models.pipeline._DECODED_PIXELS", 3 * SIDE * SIDE)
+    monkeypatch.setattr("surrogateshap.execute.models.pipeline.DECODED_PIXELS", 3 * SIDE * SIDE)
     model, sizes = load(saved("sd")), []
     model.pipeline.vae.decoder.register_forward_pre_hook(lambda _module, args: sizes.append(len(args[0])))
     assert apart(model.generate(asked), whole) <= 1

@@ -19,13 +19,11 @@ from surrogateshap.execute.models.adapters import add_adapters
 from surrogateshap.execute.models.components import load_pipeline, quiet
 from surrogateshap.execute.models.prompts import PromptCache
 from surrogateshap.execute.models.schedulers import make_scheduler
+from surrogateshap.plan.batches import DECODED_PIXELS
 from surrogateshap.plan.cards import ModelCard
 from surrogateshap.plan.check import AdapterInput
 from surrogateshap.spec.model import SamplingSection
 from surrogateshap.text import harmless
-
-_DECODED_PIXELS = 2 << 20
-"""Of the images that one call of the autoencoder decodes: more would take gigabytes and gain nothing."""
 
 
 class PipelineModel:
@@ -166,7 +164,8 @@ class PipelineModel:
         vae = getattr(self.pipeline, "vae", None)
         if vae is None or not hasattr(vae, "decode"):
             return
-        decode, most = vae.decode, max(1, _DECODED_PIXELS // (self._card.height * self._card.width))
+        decode, card = vae.decode, self._card
+        most = max(1, DECODED_PIXELS // (card.height * card.width))
 
         @wraps(decode)
         def decode_in_parts(z: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
