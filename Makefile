@@ -11,7 +11,7 @@ demo: $(VENV)/.base
 	$(BIN)/surrogateshap show specs/digits.toml --game "contributor / recognisable"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical
 
 check: lint types imports test
 

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.cluster.vq import kmeans2
 from scipy.special import xlogy
 
 from surrogateshap.games.encoded import Floats, Ints
@@ -19,6 +18,8 @@ def find_clusters(features: Floats, clusters: int) -> Floats:
 
     There are no more of them than different images, and empty ones are left out.
     """
+    from scipy.cluster.vq import kmeans2  # a seventh of a second that planning needn't wait for
+
     different = np.unique(features, axis=0)
     if len(different) <= clusters:
         return different

@@ -34,7 +34,10 @@ def codes_of(values: pl.Series, most_sorted: int | None = None) -> tuple[list[st
     More distinct values than `most_sorted` are in the order of their first rows.
     """
     filled = values.fill_null("").rename("value")
-    _, first, code = np.unique(filled.hash().to_numpy(), return_index=True, return_inverse=True)
+    hashes = filled.hash().to_numpy()
+    if most_sorted is not None and len(filled) > most_sorted and np.diff(np.sort(hashes)).all():
+        return filled.to_list(), np.arange(len(filled), dtype=np.int32)  # captions, every one another
+    _, first, code = np.unique(hashes, return_index=True, return_inverse=True)
     names = filled.gather(first)
     if not (names.gather(code) == filled).all():  # two values with one hash
         names = filled.unique(maintain_order=True)
