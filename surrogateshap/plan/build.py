@@ -22,8 +22,9 @@ from surrogateshap.spec.utilities import PluginUtility
 from surrogateshap.store import Store
 from surrogateshap.text import digest
 
-_IMAGE_OVERHEAD = 700
-"""Bytes per image of one encoder's features and of the index, roughly."""
+_INDEXED = 300
+"""Bytes per image of the store's index, roughly."""
+_UNKNOWN_FEATURES = 1_024
 
 
 @dataclass(frozen=True)
@@ -320,12 +321,14 @@ def _cost(compiled: Compiled, artifacts: Artifacts, costs: Costs, stages: tuple[
     if compiled.flags is not None and not artifacts.done:
         evaluations += (len(set(compiled.flags.keys)) - artifacts.losses) * evaluations_per_loss(compiled)
     known = [stage.seconds for stage in stages if stage.state != "cached" and stage.kind != "record"]
+    encoders = compiled.checked.encoders.values()
+    seen_numbers = sum((encoder.features or _UNKNOWN_FEATURES) + len(encoder.labels) for encoder in encoders)
     alike = {(game.info.grouping, game.info.proxy) for game in compiled.games}
     return Cost(
         images=images,
         denoising_steps=evaluations,
         seconds=None if any(seconds is None for seconds in known) else sum(filter(None, known)),
-        disk_bytes=images * (card.height * card.width * card.channels + _IMAGE_OVERHEAD),
+        disk_bytes=images * (card.height * card.width * card.channels + 4 * seen_numbers + _INDEXED),
         memory_bytes=costs.memory,
         fresh_images=len(alike) * FRESH_COALITIONS * IMAGES_PER_COALITION if spec.sampling.mode == "pool" else 0,
         retrainings=len(compiled.checked.manifest.groupings) * FRESH_COALITIONS,

@@ -122,8 +122,6 @@ def read_encoders(
             if path is None or found is None:
                 continue
             seen, content = found, digest(role)
-        elif section.kind == "inception":
-            seen = _inception(None)
         elif section.kind == "plugin" and (found_plugin := plugins.get(section.plugin or "")) is not None:
             content = found_plugin
         elif section.kind != "pixels":
@@ -181,9 +179,8 @@ def _backbone(path: Path, listing: frozenset[str] | None) -> _Seen:
     return _Seen(features=read_feature_size(path))
 
 
-def _inception(path: Path | None) -> _Seen:
-    if path is not None:
-        read_inception(path)
+def _inception(path: Path) -> _Seen:
+    read_inception(path)
     return _Seen(tuple(map(str, range(INCEPTION_CLASSES))), INCEPTION_FEATURES)
 
 

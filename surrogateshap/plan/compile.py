@@ -22,12 +22,14 @@ from surrogateshap.plan.hub import Pins
 from surrogateshap.plan.manifest import Grouping, Manifest, spread
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool, own_rows, sources_of
 from surrogateshap.spec.model import EstimatorName, Spec
-from surrogateshap.spec.utilities import OwnImageUtility, UtilitySection
+from surrogateshap.spec.utilities import ManifoldUtility, OwnImageUtility, UtilitySection
 from surrogateshap.text import harmless
-from surrogateshap.units import duration
+from surrogateshap.units import duration, size
 
 FEW_IMAGES = 40
 """Below this the image proxy's ranking was seen to lose much of its agreement with retraining."""
+_LARGE = 2 << 30
+"""Bytes of one game's distances that the plan warns of."""
 _LONG = 600.0
 """Seconds of a game's image bootstrap that the plan warns of."""
 
@@ -238,6 +240,10 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
                 f"the intervals of {game.info} take about {duration(seconds)}: one evaluation about "
                 f"{duration(game.cost.seconds)}, {resamples} resampled pools; lower `intervals.resamples`"
             )
+        if isinstance(game.utility, ManifoldUtility) and game.utility.kind == "recall":
+            held = 4 * len(game.pool.keys) * (len(game.pool.keys) + REFERENCE_AT_MOST)
+            if held > _LARGE:
+                yield f"{game.info} keeps up to {size(held)} of distances in memory; lower the budget of images"
     for role, snapshot in checked.snapshots.items():
         if not snapshot.pinned:
             yield (

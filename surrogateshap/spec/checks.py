@@ -79,7 +79,7 @@ def _named_encoder(path: KeyPath, name: str, names: list[str]) -> Iterator[Fault
 
 _OF_KIND = {"labels": "clip", "size": "pixels", "plugin": "plugin", "options": "plugin"}
 """Keys of an encoder that only one kind has."""
-_WITHOUT_SOURCE = ("pixels", "plugin", "inception")
+_WITHOUT_SOURCE = ("pixels", "plugin")
 
 
 def _encoder(position: int, section: EncoderSection) -> Iterator[Fault]:
@@ -90,7 +90,7 @@ def _encoder(position: int, section: EncoderSection) -> Iterator[Fault]:
             message = f'counts only for encoders of the kind "{kind}", and this one is of the kind "{section.kind}"'
             yield Fault((*path, key), message, "remove it, or change `kind`")
     if section.source is None and section.kind not in _WITHOUT_SOURCE:
-        what = "a safetensors file" if section.kind == "lpips" else "a folder in Hugging Face layout"
+        what = "a safetensors file" if section.kind in ("lpips", "inception") else "a folder in Hugging Face layout"
         yield Fault((*path, "source"), f'is missing: an encoder of the kind "{section.kind}" is {what}', "name it")
     if section.source is not None and section.kind in ("pixels", "plugin"):
         yield Fault((*path, "source"), f'an encoder of the kind "{section.kind}" has none', "remove it")

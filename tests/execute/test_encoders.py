@@ -370,16 +370,17 @@ def test_inception_through_torch_fidelity(tmp_path: Path, monkeypatch: pytest.Mo
     assert view.features.shape == (2, 3)
     logits = torch.from_numpy(view.features) @ weight.T
     np.testing.assert_allclose(view.probabilities, logits.softmax(dim=1), atol=1e-6)
-    assert Inception(None, CPU).encode(IMAGES).probabilities.shape == (4, 5)
+    grey = Inception(tmp_path / "inception.safetensors", CPU).encode(IMAGES)
+    assert grey.probabilities.shape == (4, 5)
     save_file({"fc.weight": weight}, tmp_path / "inception.safetensors")
     with pytest.raises(RunError, match=r"the encoder in inception.safetensors can't be loaded"):
         Inception(tmp_path / "inception.safetensors", CPU)
 
 
-def test_inception_without_torch_fidelity(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inception_without_torch_fidelity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(MissingExtraError) as error:
-        Inception(None, CPU)
+        Inception(tmp_path / "inception.safetensors", CPU)
     assert error.value.remedy == 'pip install "surrogateshap[fid]"'
 
 

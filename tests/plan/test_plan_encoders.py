@@ -250,10 +250,12 @@ def test_which_utility_needs_which_encoder(project: Project) -> None:
         assert remedy in found[key][1], key
 
 
-def test_keys_that_a_kind_needs_or_has_no_use_for(project: Project) -> None:
+def test_keys_that_a_kind_needs_or_has_no_use_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_encoders, "find_spec", lambda name: np)
     bad: list[tuple[dict[str, Any], str, str]] = [
         ({"kind": "clip"}, "source", "is missing"),
         ({"kind": "lpips"}, "source", "a safetensors file"),
+        ({"kind": "inception"}, "source", "a safetensors file"),
         ({}, "source", "a folder in Hugging Face layout"),
         ({"kind": "pixels", "source": "eye"}, "source", "has none"),
         ({"kind": "plugin"}, "plugin", "is missing"),
@@ -265,7 +267,7 @@ def test_keys_that_a_kind_needs_or_has_no_use_for(project: Project) -> None:
         ({"kind": "pixels", "revision": "main"}, "revision", "counts only where"),
     ]
     listed = [{"name": f"e{at}", **encoder} for at, (encoder, _, _) in enumerate(bad)]
-    utility = [{"name": "far", "kind": "pairwise", "encoder": "e3"}]
+    utility = [{"name": "far", "kind": "pairwise", "encoder": "e4"}]
     found = problems(project, {"encoder": listed, "utility": utility})
     expected = {f"encoder[{at}].{key}": message for at, (_, key, message) in enumerate(bad)}
     assert found.keys() == expected.keys()
@@ -321,7 +323,8 @@ def test_files_that_are_not_what_they_should_be(project: Project) -> None:
 
 
 def test_a_missing_extra_is_told_by_the_plan(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    inception = {"name": "fid", "kind": "inception"}
+    inception = {"name": "fid", "kind": "inception", "source": "weights.safetensors"}
+    save_file({"fc.weight": np.zeros((1008, 2048), np.float32)}, project.folder / "weights.safetensors")
     changes = {"encoder": [inception], "utility": [{"name": "near", "kind": "frechet"}]}
     monkeypatch.setattr(check_encoders, "find_spec", lambda name: None if name == "torchvision" else np)
     found = problems(project, changes)
@@ -333,9 +336,8 @@ def test_a_missing_extra_is_told_by_the_plan(project: Project, monkeypatch: pyte
     }
     monkeypatch.setattr(check_encoders, "find_spec", lambda name: np)
     (encoder,) = check_spec(project.spec(changes)).encoders.values()
-    assert (encoder.features, len(encoder.labels), encoder.path) == (2048, 1008, None)
+    assert (encoder.features, len(encoder.labels)) == (2048, 1008)
     save_file({"fc.weight": np.zeros((1000, 2048), np.float32)}, project.folder / "weights.safetensors")
-    changes["encoder"] = [inception | {"source": "weights.safetensors"}]
     assert "(1000, 2048), not (1008, 2048)" in problems(project, changes)["encoder[0].source"][0]
 
 

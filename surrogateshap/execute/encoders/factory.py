@@ -27,7 +27,7 @@ def make_encoder(encoder: EncoderInput, device: torch.device) -> Encoder:
         case "inception":
             from surrogateshap.execute.encoders.inception import Inception
 
-            return Inception(encoder.path, device)
+            return Inception(_path(encoder), device)
         case "lpips":
             from surrogateshap.execute.encoders.lpips import Lpips
 

@@ -5,8 +5,6 @@ Its weights are converted once, where they are trusted, to a file that can't run
     import torch, safetensors.torch
     weights = torch.load("weights-inception-2015-12-05-6726825d.pth", weights_only=True)
     safetensors.torch.save_file({name: w.contiguous() for name, w in weights.items()}, "inception.safetensors")
-
-Without `source`, torch-fidelity downloads that file from its own releases when it is first needed.
 """
 
 import tempfile
@@ -31,17 +29,17 @@ class Inception:
     Raises MissingExtraError without torch-fidelity, and RunError where its weights can't be loaded.
     """
 
-    def __init__(self, source: Path | None, device: torch.device) -> None:
+    def __init__(self, source: Path, device: torch.device) -> None:
         try:
             made: Any = import_module(_MODULE).FeatureExtractorInceptionV3
         except ImportError as error:
             message = "Inception-v3 needs torch-fidelity, which is not installed or can't be imported"
             raise MissingExtraError(message, 'pip install "surrogateshap[fid]"') from error
         try:
-            self._network: Any = made("inception", list(_LAYERS)) if source is None else _from_file(made, source)
-        except Exception as error:  # neither torch-fidelity's errors nor those of its download have a common base
+            self._network: Any = _from_file(made, source)
+        except Exception as error:  # torch-fidelity's errors have no common base
             remedy = "Name its weights as a safetensors file: see surrogateshap.execute.encoders.inception."
-            raise not_loaded("encoder", source or Path("inception"), error, remedy) from error
+            raise not_loaded("encoder", source, error, remedy) from error
         self._network.to(device).eval()
         self._device = device
 
