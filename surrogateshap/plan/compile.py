@@ -22,12 +22,14 @@ from surrogateshap.plan.hub import Pins
 from surrogateshap.plan.manifest import Grouping, Manifest, spread
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool, own_rows, sources_of
 from surrogateshap.spec.model import EstimatorName, Spec
-from surrogateshap.spec.utilities import ManifoldUtility, OwnImageUtility, UtilitySection
+from surrogateshap.spec.utilities import ClipScoreUtility, ManifoldUtility, OwnImageUtility, UtilitySection
 from surrogateshap.text import harmless
 from surrogateshap.units import duration, size
 
 FEW_IMAGES = 40
 """Below this the image proxy's ranking was seen to lose much of its agreement with retraining."""
+_MANY_TEXTS = 50_000
+"""Prompts whose encoding the plan warns of."""
 _LARGE = 2 << 30
 """Bytes of one game's distances that the plan warns of."""
 _LONG = 600.0
@@ -244,6 +246,8 @@ def _warnings(checked: Checked, games: tuple[GameDesign, ...]) -> Iterator[str]:
             held = 4 * len(game.pool.keys) * (len(game.pool.keys) + REFERENCE_AT_MOST)
             if held > _LARGE:
                 yield f"{game.info} keeps up to {size(held)} of distances in memory; lower the budget of images"
+        if isinstance(game.utility, ClipScoreUtility) and len(checked.manifest.conditions) > _MANY_TEXTS:
+            yield f"{game.info} encodes all {len(checked.manifest.conditions):,} prompts of the manifest, shown or not"
     for role, snapshot in checked.snapshots.items():
         if not snapshot.pinned:
             yield (
