@@ -10,6 +10,8 @@ from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, SpecError
 from surrogateshap.targets import (
     find_run,
+    is_file,
+    is_plan,
     named_spec,
     pins_of_plan,
     refuse_moved,
@@ -81,6 +83,8 @@ def save_plan(made: "Plan", out: Path) -> None:
     from surrogateshap.spec.paths import path_from
     from surrogateshap.store.atomic import atomic_write_bytes
 
+    if is_file(out) and not is_plan(out):
+        raise PlanError(f"{harmless(str(out))} is there already, and is no plan", "Choose another name.")
     spec = path_from(out.parent, Path(made.spec_file))
     try:
         atomic_write_bytes(out, made.model_copy(update={"spec_file": spec}).model_dump_json(indent=1).encode() + b"\n")
@@ -156,7 +160,7 @@ def evaluate(
     opened, row = find_run(target, store)
     with opened:
         results = results_of(opened, row)
-        spec = spec_of(Path(target), allow_paths)[0] if Path(target).is_file() else spec_of_run(opened, row)
+        spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
         made = opened.get_json(row.plan)
         pins = pins_of(made["inputs"]) if made is not None else None
         compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
@@ -247,7 +251,7 @@ def plan_anchors(
     from surrogateshap.record.anchors import plan_anchors as write
 
     path = Path(target)
-    if path.is_file():
+    if is_file(path):
         compiled = compile_spec(spec_of(path, allow_paths)[0], allow_paths, allow_plugins)
         return write(compiled, count, grouping, seed, out)
     opened, row = find_run(target, store, unfinished=True)

@@ -29,7 +29,7 @@ def store_folder(spec: Path, store: Path | None) -> Path:
 
 def spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
     """The spec that a target stands for, and the saved plan where it is one."""
-    if not _is_plan(target):
+    if not is_plan(target):
         return target, None
     from surrogateshap.plan.model import Plan
 
@@ -57,9 +57,17 @@ def named_spec(spec_file: str, folder: Path, named_by: Path, allow: Sequence[Pat
         raise PlanError(message, refused.remedy) from None
 
 
-def _is_plan(target: Path) -> bool:
+def is_file(name: str | Path) -> bool:
+    """Whether there is such a file; False for names that no file can have."""
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return False
+
+
+def is_plan(target: Path) -> bool:
     """Plans are JSON objects, whatever their names; no TOML begins like one."""
-    if target.suffix == ".json" or not target.is_file():
+    if target.suffix == ".json" or not is_file(target):
         return target.suffix == ".json"
     try:
         with target.open("rb") as file:
@@ -128,7 +136,7 @@ def find_run(target: str, store: Path | None, unfinished: bool = False) -> "tupl
     from surrogateshap.store import Store
 
     path = Path(target)
-    if path.is_file():
+    if is_file(path):
         return _run_of_file(path, store, unfinished)
     folders = [store] if store is not None else [Path(STORE), *sorted(Path().glob(f"*/{STORE}"))]
     for folder in folders:

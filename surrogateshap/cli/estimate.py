@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from surrogateshap.cli.output import deliver
+from surrogateshap.cli.output import deliver, spare
 
 ESTIMATORS = ("surrogate", "exact", "kernel", "permutation", "leave_one_out", "surrogateshap_paper")
 
@@ -38,5 +38,6 @@ def command(table: Path, rows: Path | None, top: int | None, as_json: bool, out:
     from surrogateshap import api
     from surrogateshap.report import first_ranks, game_table, json_text
 
+    spare(out, table, *([rows] if rows is not None else []))
     game = api.estimate_shapley(table, rows=rows, **options)
     deliver(json_text(first_ranks(game, top)) + "\n" if as_json else game_table(game, top=top), out)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from surrogateshap.cli.options import allow_option, plugin_option, store_option
-from surrogateshap.cli.output import deliver
+from surrogateshap.cli.output import deliver, spare
 
 
 @click.command("evaluate")
@@ -44,5 +44,6 @@ def command(target: str, top: int | None, as_json: bool, out: Path | None, **opt
     from surrogateshap import api
     from surrogateshap.report import fidelity_table, select, to_json
 
+    spare(out, target, options["against"])
     results = api.evaluate(target, **options)
     deliver(to_json(select(results, top=top)) if as_json else fidelity_table(results, top=top), out)

@@ -1,7 +1,7 @@
 """Where a command's data go: stdout, or the file that was named."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -27,6 +27,14 @@ def deliver(shown: "str | Group", out: Path | None = None) -> None:
             file.write(shown)
         else:
             print_lines(shown, file)
+
+
+def spare(out: Path | None, *inputs: str | Path) -> None:
+    """Raises UsageError where what is to be written would replace one of a command's inputs."""
+    for given in inputs:
+        with suppress(OSError):  # one of them isn't there
+            if out is not None and out.samefile(given):
+                raise click.UsageError(f"{harmless(str(out), 1000)} is what is read here; write to another file.")
 
 
 @contextmanager

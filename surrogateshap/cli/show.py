@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from surrogateshap.cli.options import store_option
-from surrogateshap.cli.output import deliver, writing
+from surrogateshap.cli.output import deliver, spare, writing
 
 
 @click.command("show")
@@ -30,6 +30,7 @@ def command(target: str, kind: str, top: int | None, game: str | None, out: Path
     from surrogateshap import api
     from surrogateshap.report import select, table, to_csv, to_json, to_markdown, to_parquet
 
+    spare(out, target)
     results = select(api.show(target, store=store), game=game)
     if kind == "table":
         deliver(table(results, top=top), out)

@@ -38,6 +38,7 @@ from surrogateshap.record.anchors import (
     AnchorValue,
     anchor_folder,
     read_state,
+    rows_digest,
     write_state,
     write_table,
 )
@@ -82,7 +83,7 @@ def train_anchors(
     """
     manifest = compiled.checked.manifest
     group = next((group for group in manifest.groupings if group.name == plan.grouping), None)
-    if group is None or group.contributors != plan.contributors or plan.manifest != compiled.checked.digest("manifest"):
+    if group is None or group.contributors != plan.contributors or plan.manifest != rows_digest(compiled, group):
         message = f"the anchors in {harmless(str(folder))} were planned for another manifest or grouping"
         raise PlanError(message, "Plan them again with `surrogateshap anchors plan`.")
     try:

@@ -223,7 +223,7 @@ def _lack(utility: UtilitySection, encoder: EncoderInput) -> tuple[str, str] | N
         return "features of CLIP", 'Name an encoder of the kind "clip".'
     if isinstance(utility, StructureUtility) and (encoder.kind != "pixels" or encoder.size < _WINDOW):
         return "pixels of at least 11 × 11", 'Name an encoder of the kind "pixels", with size = 64 or so.'
-    if isinstance(utility, InceptionUtility) or (isinstance(utility, ScoreUtility) and utility.score == "confidence"):
+    if isinstance(utility, InceptionUtility) or (isinstance(utility, ScoreUtility) and isinstance(utility.score, str)):
         if not encoder.one_attribute:
             several = "classes of one attribute" if encoder.labels else "classes"
             remedy = "Give it `labels` of one attribute alone." if encoder.labels else _CLASSES

@@ -44,6 +44,8 @@ def read_backbone(folder: Path, listing: frozenset[str] | None = None) -> None:
     config = read_json(folder / "config.json")
     if config.get("text_config") is not None:
         raise ValueError('holds a model of images and texts: write `kind = "clip"`')
+    if config.get("model_type") == "vit_mae":
+        raise ValueError("holds a ViT-MAE, which hides patches of each image at random: its features never repeat")
     read_preprocessing(folder)
     check_weights(folder, listing)
 

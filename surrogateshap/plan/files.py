@@ -36,7 +36,10 @@ def loaded_files(
         if place not in folders and place.partition("/")[0] not in folders - {""}:
             continue
         unsafe |= any(name.endswith(_UNSAFE) for name in inside)
-        chosen, of_variant = _weights(inside, variant, weight_name)
+        if layout == "adapter" and weight_name is None:  # its names follow no pattern, and it has one file
+            chosen, of_variant = [name for name in inside if name.endswith(".safetensors")], False
+        else:
+            chosen, of_variant = _weights(inside, variant, weight_name)
         if len(folders) > 1 and not place:
             chosen, of_variant = [], False  # what lies at a pipeline's top is a copy of all components in one file
         weights, varied = weights or bool(chosen), varied or of_variant

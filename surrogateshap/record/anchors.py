@@ -68,12 +68,21 @@ class AnchorPlan(_Data):
     spec_file: str
     """From the folder's own place."""
     manifest: str
-    """Digest of the manifest whose rows they are."""
+    """Digest of the manifest whose rows they are, and of whose each row is."""
     grouping: str
     contributors: tuple[str, ...]
     seed: int
     """Of the choice, and for trainers."""
     anchors: tuple[Anchor, ...]
+
+
+def rows_digest(compiled: Compiled, group: Grouping) -> str:
+    """Of a manifest's rows, their conditions and images, and of whose they are in a grouping."""
+    checked = compiled.checked
+    rows = (group.of_row, checked.manifest.condition_of_row, checked.manifest.numbers)
+    shown = [None if each is None else digest(np.ascontiguousarray(each).tobytes()) for each in rows]
+    files = [file.digest for file in checked.inputs if file.role in ("manifest", "images")]
+    return digest({"files": files, "rows": shown, "conditions": digest(list(checked.manifest.conditions))})
 
 
 class AnchorValue(_Data):
@@ -114,7 +123,7 @@ def plan_anchors(compiled: Compiled, count: int, grouping: str | None, seed: int
     names = {name: position for position, name in enumerate(group.contributors)}
     alike = [[names[name] for name in names_] for names_ in indistinguishable(group, manifest)]
     masks = choose_coalitions(n, count, seed, alike)
-    content = compiled.checked.digest("manifest")
+    content = rows_digest(compiled, group)
     _claim(folder)
     try:
         made = tuple(

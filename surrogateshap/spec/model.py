@@ -98,6 +98,9 @@ class GroupingSection(Section):
     """A table beside the spec with the columns of `by` and a column `contributor`: whose each of their values is."""
 
 
+Alternatives = Annotated[tuple[Scalar, ...], Field(min_length=1)]
+
+
 class ContributorsSection(Section):
     """The training data: who supplied which rows."""
 
@@ -106,7 +109,7 @@ class ContributorsSection(Section):
     Croissant description (JSON-LD)."""
     split: Text | None = Field(default=None, examples=["train"])
     """Which split of a `datasets` folder, or record set of a Croissant description, where there are several."""
-    where: Annotated[dict[str, Scalar | tuple[Scalar, ...]], Field(max_length=16)] = Field(
+    where: Annotated[dict[str, Scalar | Alternatives], Field(max_length=16)] = Field(
         default={}, examples=[{"split": "train"}]
     )
     """Only rows whose columns have these values; a list holds alternatives."""

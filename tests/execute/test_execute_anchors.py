@@ -373,6 +373,14 @@ def other_manifest(folder: Path) -> None:
     rows().head(50).write_parquet(folder.parent / "data.parquet")
 
 
+def other_rows(folder: Path) -> None:
+    """The same file and contributors, of which fewer rows count."""
+    spec = folder.parent / "spec.toml"
+    text = spec.read_text()
+    spec.write_text(text.replace("[contributors]\n", '[contributors]\nwhere = { label = ["zero", "one", "two"] }\n'))
+    assert spec.read_text() != text
+
+
 @pytest.mark.parametrize(
     ("harm", "kind", "said"),
     [
@@ -381,6 +389,7 @@ def other_manifest(folder: Path) -> None:
         (climb, PlanError, "is not a plan of anchors of this version"),
         (link, RunError, "is a link, and nothing is written through it"),
         (other_manifest, PlanError, "were planned for another manifest or grouping"),
+        (other_rows, PlanError, "were planned for another manifest or grouping"),
     ],
 )
 def test_folders_that_are_not_as_planned(

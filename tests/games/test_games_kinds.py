@@ -513,3 +513,13 @@ def test_an_own_image_that_no_image_has_is_missing():
 def test_a_head_that_does_not_fit(head, message):
     with pytest.raises(ValueError, match=message):
         make_utility(section("aesthetic"), encoded(0), head=head)
+
+
+def test_a_rate_looks_at_its_own_attribute_alone():
+    labels, attributes = ("man", "woman", "blond", "dark"), (0, 0, 1, 1)
+    probabilities = np.array([[0.6, 0.4, 0.1, 0.9], [0.7, 0.3, 0.8, 0.2], [0.2, 0.8, 0.1, 0.9]])
+    nobody = np.full(3, -1)
+    e = Encoded(np.ones((3, 2)), probabilities, nobody, labels, attributes=attributes)
+    utility = make_utility(SECTION.validate_python({"name": "u", "kind": "rate", "class": "man"}), e)
+    even = np.full((1, 3), 1 / 3)
+    assert utility.value(utility.summarise(even))[0] == pytest.approx(2 / 3)

@@ -79,7 +79,9 @@ def test_what_a_class_conditional_unet_cannot_do(tiny: Project) -> None:
     assert "adapters go on text-to-image pipelines" in adapted["model.adapters"]
 
 
-@pytest.mark.parametrize("how", ["pipeline", "component", "module", "auto_map", "tokenizer", "pickle", "library"])
+@pytest.mark.parametrize(
+    "how", ["pipeline", "component", "module", "auto_map", "tokenizer", "pickle", "library", "nested"]
+)
 def test_code_of_strangers_is_never_run(piped: Callable[[str], Project], how: str) -> None:
     project = piped("sd")
     folder = project.folder / "pipeline"
@@ -94,6 +96,11 @@ def test_code_of_strangers_is_never_run(piped: Callable[[str], Project], how: st
         (folder / "unet" / "mine.py").write_text(code)
     elif how == "module":
         document["unet"] = ["os.path", "UNet2DConditionModel"]
+    elif how == "nested":
+        document["tokenizer"] = ["diffusers", "StableDiffusionPipeline"]
+        (folder / "tokenizer" / "model_index.json").write_text(json.dumps({"_class_name": ["mine", "Mine"]}))
+        (folder / "tokenizer" / "mine.py").write_text(code)
+        shutil.copy(next((folder / "unet").glob("*.safetensors")), folder / "tokenizer")
     elif how == "library":
         document["unet"] = ["subprocess", "Popen"]
     elif how in ("auto_map", "tokenizer"):
@@ -105,7 +112,8 @@ def test_code_of_strangers_is_never_run(piped: Callable[[str], Project], how: st
             file.unlink()
         (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04")
     index.write_text(json.dumps(document))
-    with pytest.raises((SpecError, RunError), match=r"code of its own|no weights as safetensors|neither diffusers nor"):
+    said = r"code of its own|no weights as safetensors|neither diffusers nor|a pipeline of its own"
+    with pytest.raises((SpecError, RunError), match=said):
         project.apply(spec())
     assert not marker.exists()
 

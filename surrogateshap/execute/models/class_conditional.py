@@ -99,7 +99,7 @@ class ClassConditionalModel:
         for level in range(levels):
             noisy, target, timestep = noise_levels.noised(clean, noise[level], level)
             for row, labels in enumerate([classes] if null is None else [classes, torch.full_like(classes, null)]):
-                error = (self._unet(noisy, timestep, class_labels=labels).sample - target).double().square()
+                error = (self._unet(noisy, timestep, class_labels=labels).sample - target).cpu().double().square()
                 losses[row] += error.mean(dim=(1, 2, 3)).cpu() / levels
         return DenoisingLosses(np.asarray(losses[0]), None if null is None else np.asarray(losses[1]))
 

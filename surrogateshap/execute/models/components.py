@@ -61,6 +61,9 @@ def _component_class(library: Any, name: Any) -> type[Any]:
     found = getattr(place, str(name), None)
     if not isinstance(found, type) or not found.__module__.startswith(("diffusers.", "transformers.")):
         raise ValueError(f"neither diffusers nor transformers has a {harmless(f'{library}.{name}', 80)}")
+    if issubclass(found, diffusers.DiffusionPipeline):
+        # diffusers would open it by itself, with whatever code and weights it names.
+        raise ValueError(f"its {harmless(str(name), 40)} is a pipeline of its own")  # noqa: TRY004 - the file is wrong
     if found.__module__.startswith("transformers.models.auto") and "Model" in found.__name__:
         raise ValueError(f"it doesn't say which model its {harmless(str(name), 40)} is")
     return found

@@ -55,7 +55,8 @@ class PipelineModel:
         self.pipeline.to(device)
         for name in ("unet", "vae"):
             part = getattr(self.pipeline, name, None)
-            if device.type == "cuda" and part is not None:
+            # Video's autoencoders, which some image pipelines have too, know no such layout.
+            if device.type == "cuda" and part is not None and all(each.ndim < 5 for each in part.parameters()):
                 part.to(memory_format=torch.channels_last)
         self.prompts.serve(self.pipeline)
         self._decode_in_parts()

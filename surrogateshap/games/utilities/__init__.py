@@ -25,6 +25,7 @@ from surrogateshap.games.utilities.vendi import Vendi
 from surrogateshap.spec.utilities import (
     AestheticUtility,
     AssociationUtility,
+    ClassScore,
     ClipScoreUtility,
     ClusterUtility,
     FrechetUtility,
@@ -70,8 +71,7 @@ def make_utility(
         case OwnImageUtility():
             return statistic_of(own_image_scores(encoded, section.metric), section.statistic)
         case RateUtility():
-            wanted = class_index(section.class_, encoded.labels)
-            return Mean((encoded.probabilities.argmax(axis=1) == wanted).astype(np.float64))
+            return Mean(shows(ClassScore.model_validate({"class": section.class_}), encoded).astype(np.float64))
         case FrechetUtility():
             known = (
                 reference if isinstance(reference, Moments) else moments(_images_of(reference, "a Fréchet distance"))

@@ -25,12 +25,12 @@ _REMEDY = (
 def open_folder(folder: Path, split: str | None) -> Table:
     """The table in a folder, or its split of that name. Raises ManifestRefused, and OSError."""
     if (folder / "dataset_dict.json").is_file():
-        names = _json(folder / "dataset_dict.json").get("splits")
+        names = _json(inside(folder, "dataset_dict.json")).get("splits")
         if not isinstance(names, list) or not all(isinstance(name, str) and _is_name(name) for name in names):
             raise ManifestRefused("dataset_dict.json in it doesn't name its splits", "Save the dataset again.")
         return _saved(folder, folder / choose(split, names), folder / "dataset_dict.json")
     if (folder / "state.json").is_file():
-        own = _json(folder / "state.json").get("_split")
+        own = _json(inside(folder, "state.json")).get("_split")
         if split is not None:
             choose(split, [own] if isinstance(own, str) else [])
         return _saved(folder, folder)
