@@ -23,6 +23,14 @@ class Problem:
         return f"{head}\n    {self.remedy}" if self.remedy else head
 
 
+class Refused(ValueError):  # noqa: N818 - says what was done, as `InterruptedRun` does
+    """Something that a spec names can't be used, with what to do about it; whoever reads the spec knows where."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.message, self.remedy = message, remedy
+
+
 class SurrogateShapError(Exception):
     """Base of all errors that are shown without a traceback."""
 

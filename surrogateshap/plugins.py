@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from surrogateshap.errors import RunError
+from surrogateshap.errors import Refused, RunError
 from surrogateshap.text import digest, harmless
 
 PluginKind = Literal["utility", "encoder"]
@@ -21,13 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class PluginRefused(ValueError):  # noqa: N818 - says what was done, as `InterruptedRun` does
+class PluginRefused(Refused):
     """A plugin that isn't there, or that nobody allowed, with what to do about it."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(f"{message}; {remedy}")
-        self.message = message
-        self.remedy = remedy
 
 
 @dataclass(frozen=True)

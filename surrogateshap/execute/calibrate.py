@@ -12,6 +12,7 @@ from surrogateshap.errors import InterruptedRun
 from surrogateshap.execute.shards import Item, cut
 from surrogateshap.execute.workshop import Workshop
 from surrogateshap.health import Speed
+from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.costs import rate_key
 from surrogateshap.plan.pool import Pool
@@ -48,19 +49,19 @@ def _measure(compiled: Compiled, store: Store, say: Callable[[str], None], stop:
 
         stage = f"generate:{pool.id}"
         yield _keep(compiled, store, workshop, stage, *_time(_items(compiled, pool), generate, stop))
-        for name in dict.fromkeys(game.encoder.name for game in compiled.games if game.pool is pool):
-            if name in done:
+        games = (game for game in compiled.games if game.pool is pool)
+        for encoder in {encoder.name: encoder for game in games for encoder in game.encoders}.values():
+            if encoder.name in done:
                 continue
-            done.add(name)
-            say(f"encoding with {name}")
-            encoder = compiled.checked.encoders[name]
+            done.add(encoder.name)
+            say(f"encoding with {encoder.name}")
             workshop.prepare(encoder)
 
-            def encode(images: Sequence[np.ndarray], name: str = name) -> None:
-                workshop.encode(compiled.checked.encoders[name], np.stack(list(images)))
+            def encode(images: Sequence[np.ndarray], encoder: EncoderInput = encoder) -> None:
+                workshop.encode(encoder, np.stack(list(images)))
 
-            images = list(made[0])
-            yield _keep(compiled, store, workshop, f"encode:{pool.id}:{name}", *_time(images, encode, stop))
+            images, stage = list(made[0]), f"encode:{pool.id}:{encoder.name}"
+            yield _keep(compiled, store, workshop, stage, *_time(images, encode, stop))
 
 
 def _items(compiled: Compiled, pool: Pool) -> tuple[Item, ...]:

@@ -32,7 +32,7 @@ def texts_key(compiled: Compiled, game: GameDesign) -> str | None:
     """Of what a game's encoder says of the manifest's conditions; None where the game doesn't ask."""
     if not isinstance(game.utility, ClipScoreUtility):
         return None
-    return keys.encoding(game.encoder.digest, "texts:" + digest(list(compiled.checked.manifest.conditions)))
+    return keys.encoding(game.encoder.digest, "texts:" + compiled.checked.manifest.conditions_digest)
 
 
 def own_keys(

@@ -60,7 +60,7 @@ def game_key(compiled: Compiled, game: GameDesign, pixels: str) -> str:
             "contributors": list(game.grouping.contributors),
             "rows": game.grouping.rows.tolist(),
             "conditions": digest(np.ascontiguousarray(game.pool.conditions).tobytes()),
-            "labels": [compiled.checked.manifest.conditions, compiled.checked.card.labels],
+            "labels": [compiled.checked.manifest.conditions_digest, compiled.checked.card.labels],
             "shares": _shares(game),
         }
     )

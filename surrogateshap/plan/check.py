@@ -29,7 +29,7 @@ from surrogateshap.plan.check_model import check_image_proxy, check_model, start
 from surrogateshap.plan.check_references import REFERENCE_AT_MOST, Head, Reference, read_heads, read_references
 from surrogateshap.plan.coalitions import Evaluation, choose
 from surrogateshap.plan.files import Layout
-from surrogateshap.plan.hub import HubError, Pins, Snapshot, open_snapshot
+from surrogateshap.plan.hub import HubRefused, Pins, Snapshot, open_snapshot
 from surrogateshap.plan.inputs import input_file, plugin_inputs
 from surrogateshap.plan.manifest import Grouping, Manifest, load_manifest
 from surrogateshap.plan.model import InputFile
@@ -281,7 +281,7 @@ class _Checker:
         try:
             snapshot = open_snapshot(repository, section.revision, layout, variant, weight_name, commit)
             found = reader(snapshot.folder, snapshot.listing)
-        except HubError as error:
+        except HubRefused as error:
             self._problem((*key, "source"), error.message, error.remedy)
             return None, None
         except (OSError, ValueError) as error:

@@ -27,7 +27,9 @@ _UTILISATION = {"cuda": 0.35, "mps": 0.25, "cpu": 0.3}
 _PER_IMAGE = 2e-4
 """Seconds for each image beside the networks: decoding what it starts from, drawing noise, scaling, writing."""
 _FEW_OPERATIONS = 5e-6
-"""Seconds that an image's evaluation takes at least, in a batch of some hundreds: small networks wait for Python."""
+"""Seconds that an encoder takes for an image at least: small networks wait for Python."""
+_STEP = {False: 0.0025, True: 0.03}
+"""Seconds of a denoising step of one batch at least, for the same reason; True: of a pipeline."""
 _FIT = 59 / 32_000 / 258
 """Seconds for each coalition and contributor of a surrogate's fit; measured, see plan/coalitions.py."""
 _GAME = 0.25
@@ -177,7 +179,8 @@ class Costs:
         if key.kind in ("generate", "flags"):
             speed = self._speed(bytes_per_number(self._compiled, model, device.kind) == 2)
             operations = key.per_unit * model.denoiser.operations + model.decoder.operations
-            least = key.per_unit * _FEW_OPERATIONS
+            pipeline = self._compiled.checked.card.pipeline is not None
+            least = key.per_unit / self.passes * _STEP[pipeline] / self._batch
             known = model.denoiser.parameters > 0
         else:
             name = stage.rpartition(":")[2]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from surrogateshap.errors import RunError
+from surrogateshap.errors import Refused, RunError
 from surrogateshap.plan.files import TEXTS, Layout, loaded_files
 from surrogateshap.plan.model import InputFile
 from surrogateshap.store.atomic import atomic_write_bytes
@@ -35,13 +35,8 @@ _MOST_FILES = 20_000
 _WORKERS = 8
 
 
-class HubError(Exception):
+class HubRefused(Refused):
     """The hub doesn't give what a spec names, with what to do about it."""
-
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ def open_snapshot(
 ) -> Snapshot:
     """Resolves a revision, by default the main branch, unless its `commit` is known, and downloads the small texts.
 
-    A commit that was seen before needs no network. Raises HubError.
+    A commit that was seen before needs no network. Raises HubRefused.
     """
     if revision is not None and _COMMIT.fullmatch(revision):
         commit = revision
@@ -122,7 +117,7 @@ def open_snapshot(
             remedy = (
                 "Remove `variant`." if "variant" in str(error) else "Convert them, or name a revision that has them."
             )
-            raise HubError(f"{repository} {harmless(str(error))}", remedy) from None
+            raise HubRefused(f"{repository} {harmless(str(error))}", remedy) from None
         sizes = {name: known[name] for name in names}
         chosen = Snapshot(repository, commit, revision, folder, sizes)
         texts = [name for name, length in sizes.items() if name.endswith(TEXTS) and length <= _SMALL]
@@ -139,8 +134,10 @@ def fetch(snapshot: Snapshot) -> None:
         with _telling(snapshot.repository, snapshot.revision or "main"):
             _download(snapshot, missing)
             if gone := snapshot.missing():
-                raise HubError(f"{harmless(gone[0])} of {snapshot.name} could not be downloaded", "Run `apply` again.")
-    except HubError as error:
+                raise HubRefused(
+                    f"{harmless(gone[0])} of {snapshot.name} could not be downloaded", "Run `apply` again."
+                )
+    except HubRefused as error:
         rest = sum(snapshot.sizes[name] for name in snapshot.missing())
         raise RunError(f"{error.message} ({size(rest)} are still to be downloaded)", error.remedy) from None
 
@@ -167,22 +164,24 @@ def _look_up(repository: str, revision: str) -> tuple[str, dict[str, int]]:
     info = HfApi(endpoint=constants.ENDPOINT).model_info(repository, revision=revision, files_metadata=True, timeout=30)
     commit = info.sha if isinstance(info.sha, str) else ""
     if not _COMMIT.fullmatch(commit) or (_COMMIT.fullmatch(revision) and commit != revision):
-        raise HubError(f"the hub answers with no commit for {harmless(repository)}", "Check HF_ENDPOINT.")
+        raise HubRefused(f"the hub answers with no commit for {harmless(repository)}", "Check HF_ENDPOINT.")
     siblings = info.siblings or []
     if len(siblings) > _MOST_FILES:
-        raise HubError(f"{harmless(repository)} has more than {_MOST_FILES:,} files")
+        raise HubRefused(f"{harmless(repository)} has more than {_MOST_FILES:,} files")
     listing = _checked_listing(repository, {file.rfilename: file.size for file in siblings})
     _write_listing(repository, revision, commit, listing)
     return commit, listing
 
 
 def _checked_listing(repository: str, files: Mapping[Any, Any]) -> dict[str, int]:
-    """Raises HubError for names that would lie outside the snapshot's folder, or are no names."""
+    """Raises HubRefused for names that would lie outside the snapshot's folder, or are no names."""
     listing = {}
     for name, length in files.items():
         if not isinstance(name, str) or not _is_inside(name):
             shown = harmless(str(name), 60)
-            raise HubError(f"{harmless(repository)} lists a file that no repository can hold: {shown}", "Don't use it.")
+            raise HubRefused(
+                f"{harmless(repository)} lists a file that no repository can hold: {shown}", "Don't use it."
+            )
         listing[name] = length if isinstance(length, int) and length >= 0 else 0
     return listing
 
@@ -200,7 +199,7 @@ def _download(snapshot: Snapshot, names: Iterable[str]) -> None:
         return
     if offline():
         message = f"{harmless(wanted[0])} of {snapshot.name} is not in the cache, and HF_HUB_OFFLINE is set"
-        raise HubError(message, "Run it once without HF_HUB_OFFLINE, or copy the cache here.")
+        raise HubRefused(message, "Run it once without HF_HUB_OFFLINE, or copy the cache here.")
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -226,42 +225,42 @@ def _download(snapshot: Snapshot, names: Iterable[str]) -> None:
 
 @contextmanager
 def _telling(repository: str, revision: str) -> Iterator[None]:
-    """Raises HubError in the user's words for whatever the hub, the network or the disk refuses."""
+    """Raises HubRefused in the user's words for whatever the hub, the network or the disk refuses."""
     from huggingface_hub import errors
 
     shown = harmless(repository)
     login = "Ask for access on its page, then log in with `hf auth login` (before: `huggingface-cli login`)."
     try:
         yield
-    except HubError:
+    except HubRefused:
         raise
     except errors.GatedRepoError:
-        raise HubError(f"{shown} is gated on the hub, and you are not let in", login) from None
+        raise HubRefused(f"{shown} is gated on the hub, and you are not let in", login) from None
     except errors.RevisionNotFoundError:
         message = f"{shown} has no revision `{harmless(revision)}` on the hub"
-        raise HubError(message, "Name a branch, tag or commit of it.") from None
+        raise HubRefused(message, "Name a branch, tag or commit of it.") from None
     except errors.RepositoryNotFoundError:
         message = f"there is no folder {shown} beside the spec, and no such repository on the hub that you may read"
         remedy = "Check the name; for a private one log in with `hf auth login` (before: `huggingface-cli login`)."
-        raise HubError(message, remedy) from None
+        raise HubRefused(message, remedy) from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
-            raise HubError(f"the hub refuses {shown} (HTTP {status})", login) from None
-        raise HubError(f"the hub answers {shown} with HTTP {status}", "Try again later.") from None
+            raise HubRefused(f"the hub refuses {shown} (HTTP {status})", login) from None
+        raise HubRefused(f"the hub answers {shown} with HTTP {status}", "Try again later.") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM):
             message = f"{shown} can't be kept in {harmless(str(_cache()))}: {error.strerror}"
-            raise HubError(message, "Make room or set permissions, or choose another place with HF_HOME.") from None
+            raise HubRefused(message, "Make room or set permissions, or choose another place with HF_HOME.") from None
         raise _unreachable(shown, error) from None
     except Exception as error:  # its HTTP client's errors have no common base that older versions share
         raise _unreachable(shown, error) from None
 
 
-def _unreachable(shown: str, error: Exception) -> HubError:
+def _unreachable(shown: str, error: Exception) -> HubRefused:
     reason = type(error).__name__ + (f": {harmless(str(error), 120)}" if str(error).strip() else "")
     remedy = "Check the network, or set HF_HUB_OFFLINE=1 to use what was downloaded before."
-    return HubError(f"{shown} can't be read from the hub ({reason})", remedy)
+    return HubRefused(f"{shown} can't be read from the hub ({reason})", remedy)
 
 
 def _notes(repository: str) -> Path:
@@ -303,7 +302,7 @@ def _look_up_offline(repository: str, revision: str) -> tuple[str, dict[str, int
         if listing:
             return commit, listing
     message = f"`{harmless(revision)}` of {harmless(repository)} is not in the cache, and HF_HUB_OFFLINE is set"
-    raise HubError(message, "Plan it once without HF_HUB_OFFLINE, or copy the cache here.")
+    raise HubRefused(message, "Plan it once without HF_HUB_OFFLINE, or copy the cache here.")
 
 
 def _walk(folder: Path) -> dict[str, int]:

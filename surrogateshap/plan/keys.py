@@ -10,7 +10,7 @@ from typing import Any
 from surrogateshap.spec.model import Spec
 from surrogateshap.text import digest
 
-METHOD = 3
+METHOD = 4
 """Raised whenever the same spec would give other results than before."""
 
 Adapter = tuple[str, str | None, float]

@@ -7,17 +7,16 @@ positions fall by four from level to level. So counted, SD 1.5 at 512 pixels com
 1,024 pixels.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from surrogateshap.plan.configs import read_json
+from surrogateshap.plan.encoders import read_preprocessing
 from surrogateshap.plan.files import loaded_files
+from surrogateshap.plan.tensors import read_tensors
 
-_HEADER = 64 << 20
-_WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 _LARGE = 4 << 30
 """Bytes of weights beyond which a network on the hub is taken to be stored in half precision."""
 _TENSORS = 10
@@ -155,7 +154,7 @@ def _is_size(value: Any) -> bool:
 def _side(folder: Path, vision: Mapping[str, Any]) -> int:
     """Pixels of a side of what an encoder sees."""
     try:
-        size = read_json(folder / "preprocessor_config.json").get("size")
+        size = read_preprocessing(folder).get("size")
     except ValueError:
         size = None
     if isinstance(size, dict):
@@ -208,21 +207,7 @@ def _counts(folder: Path, files: Mapping[str, int], variant: str | None) -> dict
 def count_parameters(path: Path) -> int | None:
     """Numbers in a safetensors file, by its header; None where there is no such file or header."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 0 < length <= _HEADER:
-                return None
-            header = json.loads(file.read(length))
-        entries = header.values() if isinstance(header, dict) else ()
-        return min(_count(entries), path.stat().st_size)
-    except (OSError, ValueError, RecursionError):
+        # No more than there are bytes, whatever the header says.
+        return min(sum(tensor.size for tensor in read_tensors(path).values()), path.stat().st_size)
+    except (OSError, ValueError):
         return None
-
-
-def _count(entries: Iterable[Any]) -> int:
-    total = 0
-    for entry in entries:
-        offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-        if isinstance(offsets, list) and len(offsets) == 2 and all(isinstance(offset, int) for offset in offsets):
-            total += max(0, offsets[1] - offsets[0]) // _WIDTHS.get(str(entry.get("dtype")), 1)
-    return total

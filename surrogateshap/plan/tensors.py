@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_LIMIT = 16 << 20
+_LIMIT = 64 << 20
 """Bytes of a header."""
 FLOATS = ("F64", "F32", "F16")
 """Types that numpy knows too."""

@@ -82,7 +82,7 @@ def rows_digest(compiled: Compiled, group: Grouping) -> str:
     rows = (group.of_row, checked.manifest.condition_of_row, checked.manifest.numbers)
     shown = [None if each is None else digest(np.ascontiguousarray(each).tobytes()) for each in rows]
     files = [file.digest for file in checked.inputs if file.role in ("manifest", "images")]
-    return digest({"files": files, "rows": shown, "conditions": digest(list(checked.manifest.conditions))})
+    return digest({"files": files, "rows": shown, "conditions": checked.manifest.conditions_digest})
 
 
 class AnchorValue(_Data):

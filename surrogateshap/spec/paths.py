@@ -5,19 +5,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from surrogateshap.errors import Refused
+
 EXAMPLE = "example:"
 _HUB_ID = re.compile(r"(?=.{3,96}$)[A-Za-z0-9](?:[\w.-]*\w)?/[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
 _FILES = (".safetensors", ".json", ".toml", ".parquet", ".csv", ".jsonl", ".zip", ".bin", ".ckpt", ".pt", ".pth")
 """Endings that make `folder/name` a file somebody forgot rather than a repository."""
 
 
-class PathRefused(ValueError):  # noqa: N818 - says what was done, as `InterruptedRun` does
+class PathRefused(Refused):
     """A path that a spec may not name, with what to do about it."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(f"{message}; {remedy}")
-        self.message = message
-        self.remedy = remedy
 
 
 def examples_folder() -> Path:

@@ -14,7 +14,7 @@ import pytest
 from surrogateshap import api
 from surrogateshap.errors import RunError, SpecError
 from surrogateshap.events import Event, Warned
-from surrogateshap.plan.hub import HubError, Snapshot, open_snapshot
+from surrogateshap.plan.hub import HubRefused, Snapshot, open_snapshot
 from surrogateshap.units import size
 from tests import hub as fake
 from tests.tiny import SPEC, Project
@@ -318,7 +318,7 @@ def test_encoders_and_adapters_are_what_lies_at_the_top(hub: fake.FakeHub) -> No
         "two.safetensors",
         "adapter_config.json",
     }
-    with pytest.raises(HubError, match=r"named three\.safetensors"):
+    with pytest.raises(HubRefused, match=r"named three\.safetensors"):
         needed(hub, names, "adapter", weight_name="three.safetensors")
 
 

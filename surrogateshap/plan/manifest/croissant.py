@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from surrogateshap.plan.configs import read_json
 from surrogateshap.plan.inputs import digest_file
@@ -137,7 +137,8 @@ def _file(root: Path, node: Node) -> Part:
         raise ManifestRefused(f"`{harmless(_id(node))}` in it has no contentUrl", "Name a file beside it.")
     name = url
     if "://" in url:
-        name = PurePosixPath(unquote(urlsplit(url).path)).name
+        # Not by urlsplit, which refuses some strangers' addresses with errors of its own.
+        name = PurePosixPath(unquote(re.split(r"[?#]", url.partition("://")[2])[0].partition("/")[2])).name
         if not name or not os.path.lexists(root / name):
             save = f" as `{harmless(name, 80)}`" if name else ""
             raise ManifestRefused(f"`{shown}` is an address, and nothing is downloaded", f"Save it beside it{save}.")

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 import polars as pl
 
+from surrogateshap.errors import Refused
 from surrogateshap.plan.manifest.guards import check_arrow, check_parquet
 from surrogateshap.text import harmless
 
@@ -24,12 +25,12 @@ _LINE = 1 << 24
 """Bytes of a JSON line that are looked at to tell JSON Lines from other JSON."""
 
 
-class ManifestRefused(ValueError):  # noqa: N818 - says what was done, as `PathRefused` does
+class ManifestRefused(Refused):
     """Why a manifest can't be used, what to do about it, and at which key of `[contributors]` that shows."""
 
     def __init__(self, message: str, remedy: str, key: str = "manifest") -> None:
-        super().__init__(message)
-        self.message, self.remedy, self.key = message, remedy, key
+        super().__init__(message, remedy)
+        self.key = key
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def data_files(folder: Path) -> list[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in _FORMATS:
+                if not name.isprintable():  # polars can't open what is no text
+                    raise ManifestRefused(f"the name of a file in it is no text: `{harmless(name, 80)}`", "Rename it.")
                 found.append((Path(place) / name).relative_to(folder).as_posix())
         if len(found) > MOST_FILES:
             raise ManifestRefused(f"it holds more than {MOST_FILES:,} files", "Name a folder with less in it.")

@@ -60,6 +60,11 @@ class Manifest:
         """The file's rows, all of them."""
         return open_table(self.path, self.split)
 
+    @cached_property
+    def conditions_digest(self) -> str:
+        """Of the conditions, in their order."""
+        return digest(list(self.conditions))
+
     def number(self, row: int) -> int:
         """Of a row in the file, from 0."""
         return row if self.numbers is None else int(self.numbers[row])

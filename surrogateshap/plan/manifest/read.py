@@ -52,9 +52,6 @@ def read_manifest(loaded: "Loaded", path: Path, allow: Sequence[Path] = ()) -> t
     except ManifestRefused as refused:
         message = f"`{harmless(loaded.spec.contributors.manifest)}`: {refused.message}"
         return None, [loaded.problem(("contributors", refused.key), message, refused.remedy)]
-    except ValueError:  # what paths and addresses in strangers' descriptions can break has no other base
-        message = f"`{harmless(loaded.spec.contributors.manifest)}` names files that are none"
-        return None, [loaded.problem(("contributors", "manifest"), message, "Write it again.")]
     except OSError as error:
         message = f"`{harmless(loaded.spec.contributors.manifest)}` can't be read: {error.strerror or error}"
         return None, [loaded.problem(("contributors", "manifest"), message, "Write it again.")]
