@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from surrogateshap.execute.device import choose_device, device_name
+from surrogateshap.execute.device import choose_devices, device_name
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.models.pipeline import PipelineModel
 from surrogateshap.plan.cards import read_model_card
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, help="of ours; default: 64")
     parser.add_argument("--compile", action="store_true", help="compile the denoiser")
     options = parser.parse_args(arguments)
-    device = choose_device(options.device)
+    device = torch.device(choose_devices(options.device)[0])
     on_gpu = device.type == "cuda"
     images, alone = options.images or 64, 4 if on_gpu else 8
     defaults = SamplingSection()

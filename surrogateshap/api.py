@@ -69,7 +69,7 @@ def plan(
     execution = compiled.spec.execution
     opened = Store.existing(store_folder(spec, store))
     try:
-        made = build_plan(compiled, opened, guess_device(execution.device, execution.threads))
+        made = build_plan(compiled, opened, guess_device(execution.devices, execution.threads))
     finally:
         if opened is not None:
             opened.close()

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from surrogateshap.health import Health, Speed
 
 
-def doctor(store: Path, device: str = "auto") -> "Health":
+def doctor(store: Path, devices: str | Sequence[str] = "auto") -> "Health":
     """What is installed, which devices there are, and how much room the store and the hub's cache have.
 
-    `device` is one of `auto`, `cpu`, `cuda` and `mps`.
+    `devices` is `auto`, `cpu`, `cuda` or `mps`, or names such as `cuda:0`.
     """
     from surrogateshap.execute.doctor import examine
 
-    return examine(store, device)
+    return examine(store, devices)
 
 
 def calibrate(

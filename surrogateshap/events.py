@@ -79,7 +79,9 @@ class StageProgress(_Event):
     done: int
     total: int
     rate: float = 0.0
-    """Units per second of this attempt."""
+    """Units per second of the stage's own time, in this attempt."""
+    left: float | None = None
+    """Seconds until the whole run is done; None where unknown."""
 
 
 class StageFinished(_Event):
@@ -89,6 +91,26 @@ class StageFinished(_Event):
     stage: str
     seconds: float
     cached: bool
+
+
+class DeviceProgress(_Event):
+    """How one worker's device is used; the newest of a worker says it all."""
+
+    coalesces: ClassVar[bool] = True
+    kind: Literal["device_progress"] = "device_progress"
+    device: str
+    """Such as `cuda:0 NVIDIA H100`; of several workers on one, followed by ` (2)`."""
+    images: int
+    """Generated in this attempt."""
+    rate: float
+    """Images per second, generated and encoded, since the worker's first."""
+    seconds: float
+    """That it has worked."""
+    utilisation: float | None = None
+    """Share of the time, 0 to 1, that the device computed lately; None where nothing says so."""
+    memory_bytes: int | None = None
+    """In use on the device, or by the process on a CPU."""
+    memory_total: int | None = None
 
 
 class RankingUpdated(_Event):
@@ -139,6 +161,7 @@ Event = Annotated[
     | StageStarted
     | StageProgress
     | StageFinished
+    | DeviceProgress
     | RankingUpdated
     | Warned
     | RunFinished

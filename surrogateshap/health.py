@@ -45,8 +45,8 @@ class Health(_Data):
     versions: dict[str, str | None]
     """By package; None where it is not installed."""
     devices: tuple[DeviceHealth, ...]
-    device: str
-    """That a run would take."""
+    chosen: tuple[str, ...]
+    """Names of those that a run would take."""
     usable: bool
     """Whether it is there."""
     why: str

@@ -51,7 +51,7 @@ SPEC: dict[str, Any] = {
     ],
     "budget": {"images_per_contributor": 8},
     "intervals": {"resamples": 20},
-    "execution": {"batch_size": 16, "device": "cpu", "threads": 1},
+    "execution": {"batch_size": 16, "devices": "cpu", "threads": 1},
 }
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from surrogateshap.cli.display import Display, how_far, left, speed
 from surrogateshap.events import (
+    DeviceProgress,
     Event,
     RankingUpdated,
     RunFailed,
@@ -74,7 +75,7 @@ class BarsDisplay(Display):
                 self._update(event.stage, done=True, pace="cached" if event.cached else f"in {duration(event.seconds)}")
             case Warned():
                 self.line(f"Warning: {harmless(event.message, 1000)}")
-            case RankingUpdated() | RunFinished() | RunFailed() | RunInterrupted():
+            case DeviceProgress() | RankingUpdated() | RunFinished() | RunFailed() | RunInterrupted():
                 pass  # the command itself tells these
             case _:
                 assert_never(event)

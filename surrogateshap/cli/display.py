@@ -9,6 +9,7 @@ from typing import IO, Self, assert_never
 import click
 
 from surrogateshap.events import (
+    DeviceProgress,
     Event,
     RankingUpdated,
     RunFailed,
@@ -116,7 +117,7 @@ class PlainDisplay(Display):
                 self.line(f"Warning: {harmless(event.message, 1000)}")
             case RunFinished():
                 self.line("All of it was there already" if event.cached else f"Finished in {duration(event.seconds)}")
-            case RankingUpdated() | RunFailed() | RunInterrupted():
+            case DeviceProgress() | RankingUpdated() | RunFailed() | RunInterrupted():
                 pass  # the command itself tells these
             case _:
                 assert_never(event)

@@ -46,9 +46,9 @@ def command(
 
     named = calibrate or spec
     place = api.store_folder(named if named is not None else Path(), store)
-    asked = "auto"
+    asked: str | tuple[str, ...] = "auto"
     if named is not None:
-        asked = api.validate(named, allow_paths=allow_paths, allow_plugins=allow_plugins).execution.device
+        asked = api.validate(named, allow_paths=allow_paths, allow_plugins=allow_plugins).execution.devices
     health = api.doctor(place, asked)
     if calibrate is not None and health.usable:
         try:
@@ -79,7 +79,7 @@ def _lines(health: "Health") -> Iterator[str]:
     for device in health.devices:
         memory = [size(device.total_bytes)] if device.total_bytes is not None else []
         memory += [f"{size(device.free_bytes)} free"] if device.free_bytes is not None else []
-        chosen = "  <- a run takes this one" if device.name == health.device else ""
+        chosen = "  <- a run takes this one" if device.name in health.chosen else ""
         yield f"  {harmless(device.name)}: {', '.join(memory) or 'memory unknown'}{chosen}"
     if not health.usable:
         yield f"  ! {harmless(health.why)}"

@@ -305,7 +305,7 @@ class _Anchors:
         for shard in cut(pool, self._compiled.spec.execution.batch_size):
             if self._stop.is_set():
                 raise InterruptedRun("interrupted: what was finished is kept")
-            images, _ = self._workshop.make(shard, model)
+            images, _ = self._workshop.make(self._workshop.requests(shard), model)
             for name, encoder in encoders.items():
                 view = self._workshop.encode(encoder, images)
                 features[name].append(view.features)

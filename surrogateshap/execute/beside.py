@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from surrogateshap.errors import RunError
+from surrogateshap.execute.backends import Studio
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.progress import Progress
-from surrogateshap.execute.workshop import Workshop
 from surrogateshap.games.encoded import Floats, Moments
 from surrogateshap.plan.beside import encoded_once, own_images, reference_key, texts_key
 from surrogateshap.plan.cards import ModelCard
@@ -92,8 +92,8 @@ def decode_rows(card: ModelCard, manifest: Manifest, rows: Sequence[int]) -> np.
 class BesideFiller:
     """Encodes for one attempt what is not in the store yet."""
 
-    def __init__(self, compiled: Compiled, store: Store, workshop: Workshop, progress: Progress) -> None:
-        self._compiled, self._store, self._workshop, self._progress = compiled, store, workshop, progress
+    def __init__(self, compiled: Compiled, store: Store, studio: Studio, progress: Progress) -> None:
+        self._compiled, self._store, self._studio, self._progress = compiled, store, studio, progress
 
     def fill(self, name: str) -> str | None:
         """All that one encoder's games need; returns the stage that did it, None where they need nothing."""
@@ -106,7 +106,7 @@ class BesideFiller:
         for key, game in self._games(name):
             if key in once and key not in there:
                 self._progress.check()
-                self._workshop.prepare(game.encoder)
+                self._studio.prepare(game.encoder)
                 with self._progress.working(stage):
                     self._encode_once(key, game)
                 del once[key]
@@ -132,12 +132,12 @@ class BesideFiller:
 
     def _encode_once(self, key: str, game: GameDesign) -> None:
         if key == texts_key(self._compiled, game):
-            texts = self._workshop.encode_texts(game.encoder, self._compiled.checked.manifest.conditions)
+            texts = self._studio.encode_texts(game.encoder, self._compiled.checked.manifest.conditions)
             encoded = self._store.put_arrays({"texts": texts})
         else:
             assert game.reference is not None
             images = reference_images(self._compiled.checked.card, game.reference)
-            view = self._workshop.encode(game.encoder, images)
+            view = self._studio.encode(game.encoder, images)
             encoded = self._store.put_arrays({"features": view.features, "probabilities": view.probabilities})
         self._store.remember(key, encoded, "encode")
 
@@ -154,10 +154,10 @@ class BesideFiller:
         checked = self._compiled.checked
         for start in range(0, len(missing), size):
             self._progress.check()
-            self._workshop.prepare(encoder)
+            self._studio.prepare(encoder)
             batch = missing[start : start + size]
             with self._progress.working(stage):
                 images = decode_rows(checked.card, checked.manifest, [row for _, row in batch])
-                made = self._store.put_arrays({"features": self._workshop.encode(encoder, images).features})
+                made = self._store.put_arrays({"features": self._studio.encode(encoder, images).features})
                 self._store.add_images(made, [key for key, _ in batch])
             yield len(batch)

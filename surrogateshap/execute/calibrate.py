@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from surrogateshap.errors import InterruptedRun
 from surrogateshap.execute.shards import Item, cut
-from surrogateshap.execute.workshop import Workshop
+from surrogateshap.execute.workshop import Workshop, keep_batch, known_batch
 from surrogateshap.health import Speed
 from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled
@@ -37,7 +37,7 @@ def calibrate(compiled: Compiled, store: Store, say: Callable[[str], None], stop
 
 
 def _measure(compiled: Compiled, store: Store, say: Callable[[str], None], stop: threading.Event) -> Iterator[Speed]:
-    workshop = Workshop(compiled, store, say)
+    workshop = Workshop(compiled, batch=known_batch(compiled, store), say=say)
     done: set[str] = set()
     for pool in {pool.proxy: pool for pool in compiled.pools}.values():
         say(f"generating with the {pool.proxy} proxy")
@@ -45,10 +45,12 @@ def _measure(compiled: Compiled, store: Store, say: Callable[[str], None], stop:
         made: list[np.ndarray] = []
 
         def generate(items: Sequence[Item], made: list[np.ndarray] = made) -> None:
-            made[:] = [workshop.make(items)[0]]
+            made[:] = [workshop.make(workshop.requests(items))[0]]
 
         stage = f"generate:{pool.id}"
         yield _keep(compiled, store, workshop, stage, *_time(_items(compiled, pool), generate, stop))
+        if workshop.halved is not None:
+            keep_batch(compiled, store, workshop.device_name, workshop.halved)
         games = (game for game in compiled.games if game.pool is pool)
         for encoder in {encoder.name: encoder for game in games for encoder in game.encoders}.values():
             if encoder.name in done:

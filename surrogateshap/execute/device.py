@@ -1,5 +1,7 @@
-"""Which device a run computes on."""
+"""Which devices a run computes on."""
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from surrogateshap.errors import DeviceError
@@ -7,21 +9,34 @@ from surrogateshap.errors import DeviceError
 if TYPE_CHECKING:
     import torch
 
+Asked = str | Sequence[str]
+"""What `execution.devices` says."""
 
-def choose_device(asked: str) -> "torch.device":
-    """The device that a spec asks for; `auto` is CUDA where there is one, else MPS, else the CPU.
 
-    Raises DeviceError where the one asked for isn't there.
+def choose_devices(asked: Asked, workers: int | None = None) -> tuple[str, ...]:
+    """The device of each worker, such as `cuda:1`: one for each device, or the devices in turn for `workers`.
+
+    `auto` is every CUDA device where there is one, else MPS, else the CPU. Raises DeviceError where one that is asked
+    for isn't there.
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked == "auto":
-        asked = next(name for name, available in there.items() if available)
-    if not there[asked]:
-        found = ", ".join(name for name, available in there.items() if available)
-        raise DeviceError(f"no `{asked}` device is there; found: {found}", 'Set `device = "auto"` under [execution].')
-    return torch.device("cuda:0" if asked == "cuda" else asked)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {
+        "cuda": tuple(f"cuda:{index}" for index in range(gpus)),
+        "mps": ("mps",) if torch.backends.mps.is_available() else (),
+        "cpu": ("cpu",),
+    }
+    known = [name for names in there.values() for name in names]
+    if isinstance(asked, str):
+        chosen = next(names for names in there.values() if names) if asked == "auto" else there[asked]
+        absent = [asked] if not chosen else []
+    else:
+        chosen, absent = tuple(asked), [name for name in asked if name not in known]
+    if absent:
+        remedy = 'Set `devices = "auto"` under [execution].'
+        raise DeviceError(f"no `{absent[0]}` device is there; found: {', '.join(known)}", remedy)
+    return tuple(chosen[worker % len(chosen)] for worker in range(workers or len(chosen)))
 
 
 def device_name(device: "torch.device") -> str:
@@ -29,3 +44,17 @@ def device_name(device: "torch.device") -> str:
     import torch
 
     return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of(device: str, devices: Sequence[str], asked: int | None) -> int | None:
+    """CPU threads of one worker: those asked for, else its part of the cores where several compute on CPUs.
+
+    None leaves them to the libraries.
+    """
+    on_cpu = sum(name == "cpu" for name in devices)
+    return asked if asked is not None or device != "cpu" or on_cpu < 2 else max(1, cores() // on_cpu)

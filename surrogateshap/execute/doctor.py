@@ -4,12 +4,12 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from surrogateshap.errors import DeviceError
-from surrogateshap.execute.device import choose_device, device_name
+from surrogateshap.execute.device import Asked, choose_devices, device_name
 from surrogateshap.execute.memory import device_memory
 from surrogateshap.health import DeviceHealth, ExtraHealth, Health
 
@@ -31,16 +31,17 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*\bextra\s*==\s*['\"]([a-z0-9-]
 _DEVELOPERS = "dev"
 
 
-def examine(store: Path, asked: str = "auto") -> Health:
-    """The environment, for results that are kept in `store` and computed on the device that was asked for.
+def examine(store: Path, asked: Asked = "auto") -> Health:
+    """The environment, for results that are kept in `store` and computed on the devices that were asked for.
 
     Nothing is downloaded, and no model is loaded.
     """
     devices: tuple[DeviceHealth, ...] = ()
-    usable, why, chosen = True, "", asked
+    usable, why = True, ""
+    chosen: tuple[str, ...] = (asked,) if isinstance(asked, str) else tuple(asked)
     try:
         devices = tuple(_devices())
-        chosen = device_name(choose_device(asked))
+        chosen = _names(choose_devices(asked))
     except DeviceError as error:
         usable, why = False, error.message
     except (ImportError, OSError) as error:  # a torch whose libraries are not found
@@ -51,7 +52,7 @@ def examine(store: Path, asked: str = "auto") -> Health:
         platform=platform.platform(),
         versions={package: _version(package) for package in _PACKAGES},
         devices=devices,
-        device=chosen,
+        chosen=chosen,
         usable=usable,
         why=why,
         store=str(store),
@@ -90,6 +91,12 @@ def _devices() -> Iterator[DeviceHealth]:
         except RuntimeError:  # a GPU that others hold, or that fell off the bus
             free, total = 0, None
         yield DeviceHealth(name=device_name(device), free_bytes=free, total_bytes=total)
+
+
+def _names(chosen: Iterable[str]) -> tuple[str, ...]:
+    import torch
+
+    return tuple(device_name(torch.device(name)) for name in dict.fromkeys(chosen))
 
 
 def _version(package: str) -> str | None:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from surrogateshap.estimate.flags import Losses, judge
+from surrogateshap.execute.backends import Studio
 from surrogateshap.execute.evaluate import NotFiniteError
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.shards import Item
-from surrogateshap.execute.workshop import Workshop
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.flags import FlagDesign
 from surrogateshap.record.results import ContributorFlags
@@ -17,7 +17,7 @@ Found = dict[str, tuple[str, int]]
 
 
 def contributor_flags(
-    compiled: Compiled, store: Store, workshop: Workshop, progress: Progress
+    compiled: Compiled, store: Store, studio: Studio, progress: Progress
 ) -> tuple[ContributorFlags, ...]:
     """Every contributor of every grouping, in the manifest's order; empty where the spec asks for no flags.
 
@@ -27,7 +27,7 @@ def contributor_flags(
     design = compiled.flags
     if design is None:
         return ()
-    conditional, unconditional = _losses(compiled, design, store, workshop, progress)
+    conditional, unconditional = _losses(compiled, design, store, studio, progress)
     made = []
     for grouping in compiled.checked.manifest.groupings:
         losses = [
@@ -50,7 +50,7 @@ def contributor_flags(
 
 
 def _losses(
-    compiled: Compiled, design: FlagDesign, store: Store, workshop: Workshop, progress: Progress
+    compiled: Compiled, design: FlagDesign, store: Store, studio: Studio, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(K,) conditional and, where the model knows such, unconditional losses of the design's rows."""
     columns = (design.keys, design.conditions.tolist(), design.seeds.tolist(), design.rows.tolist())
@@ -67,9 +67,9 @@ def _losses(
         if not missing:
             continue
         progress.check()
-        _ = workshop.model  # loaded outside the stage's own time, which tells the rate
+        studio.prepare(None)  # loaded outside the stage's own time, which tells the rate
         with progress.working(STAGE):
-            losses = workshop.denoising_losses(missing)
+            losses = studio.denoising_losses(missing)
             arrays = {"conditional": losses.conditional}
             if losses.unconditional is not None:
                 arrays["unconditional"] = losses.unconditional

@@ -1,5 +1,7 @@
 """Memory of devices, and whether a model fits before anything of it is loaded."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surrogateshap.errors import DeviceError
@@ -31,3 +33,11 @@ def check_fits(device: "torch.device", name: str, weights: int) -> None:
         "device; a lower `batch_size` or image size doesn't help here."
     )
     raise DeviceError(message, remedy)
+
+
+def process_memory() -> int | None:
+    """Bytes of memory that this process holds now; None where nothing says so."""
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, IndexError, OSError, ValueError):
+        return None

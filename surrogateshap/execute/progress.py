@@ -2,26 +2,42 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from surrogateshap.errors import InterruptedRun
-from surrogateshap.events import Emit, Event, StageFinished, StageProgress, StageStarted
+from surrogateshap.events import DeviceProgress, Emit, Event, StageFinished, StageProgress, StageStarted
+from surrogateshap.execute.jobs import Sample
+from surrogateshap.execute.pace import Estimate, Pace
 from surrogateshap.store import Store
 
 _TICK = 0.25
 """Seconds between the progress events of one stage that are kept or shown."""
+_DEVICE_TICK = 1.0
+"""The same of one worker."""
 
 
 class Progress:
     """One attempt at a run, as seen by its watchers."""
 
-    def __init__(self, run: str, store: Store, emit: Emit, stop: threading.Event, totals: dict[str, int]) -> None:
+    def __init__(
+        self,
+        run: str,
+        store: Store,
+        emit: Emit,
+        stop: threading.Event,
+        totals: dict[str, int],
+        estimates: Mapping[str, Estimate] | None = None,
+    ) -> None:
+        """`totals` are the stages' units, `estimates` what the plan says of their time."""
         self._run, self._store, self._emit, self._stop, self._totals = run, store, emit, stop, totals
+        self._pace = Pace(estimates or {})
         self._done: dict[str, int] = {}
         self._busy: dict[str, float] = {}
         self._ticked: dict[str, float] = {}
-        self._here: dict[str, float] = {}
+        self._here: dict[str, int] = {}
+        self._workers: dict[str, tuple[float, int]] = {}
+        """Of each worker, when it began and how many images it made."""
 
     def tell(self, event: Event) -> None:
         """Keeps an event and passes it on."""
@@ -47,21 +63,49 @@ class Progress:
         """Counts the time inside as the stage's own: stages take turns."""
         began = time.monotonic()
         yield
-        self._busy[stage] = self._busy.get(stage, 0.0) + time.monotonic() - began
+        self.spend(stage, time.monotonic() - began)
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Counts a stage's own time; of several workers side by side, each one's part of it."""
+        self._busy[stage] = self._busy.get(stage, 0.0) + seconds
+        self._pace.spend(stage, seconds)
 
     def advance(self, stage: str, units: int) -> None:
-        """Counts units that were done now; the last of them is always told.
+        """Counts units that were done now; the last of them is always told."""
+        self._here[stage] += units
+        self.find(stage, units)
+
+    def find(self, stage: str, units: int) -> None:
+        """Counts units that another stage's work has done too.
 
         What was taken for done and turned out damaged is not counted twice.
         """
         self._done[stage] = min(self._done[stage] + units, self._totals[stage])
-        self._here[stage] += units
         now = time.monotonic()
         last = self._done[stage] >= self._totals[stage]
         if last or now - self._ticked.get(stage, 0.0) >= _TICK:
             self._ticked[stage] = now
-            done, total = self._done[stage], self._totals[stage]
-            self.tell(StageProgress(stage=stage, done=done, total=total, rate=self.rate(stage)))
+            self._tell_progress(stage)
+
+    def use(self, worker: str, images: int, sample: Sample, seconds: float) -> None:
+        """A worker made so many images in its last `seconds`, and its device is used so."""
+        now = time.monotonic()
+        began, before = self._workers.get(worker, (now - seconds, 0))
+        self._workers[worker] = (began, before + images)
+        if now - self._ticked.get(f"device {worker}", 0.0) >= _DEVICE_TICK:
+            self._ticked[f"device {worker}"] = now
+            took = max(now - began, 1e-9)
+            self.tell(
+                DeviceProgress(
+                    device=worker,
+                    images=before + images,
+                    rate=(before + images) / took,
+                    seconds=took,
+                    utilisation=sample.utilisation,
+                    memory_bytes=sample.memory_bytes,
+                    memory_total=sample.memory_total,
+                )
+            )
 
     def rate(self, stage: str) -> float:
         """Units per second of the stage's own time, in this attempt; 0 where nothing was done."""
@@ -71,7 +115,13 @@ class Progress:
     def finish(self, stage: str, total: int | None = None) -> None:
         """Closes a stage; `total` is what it came to, where that is less than planned."""
         if total is not None and total < self._totals[stage]:
-            self._totals[stage] = total
-            self.tell(StageProgress(stage=stage, done=total, total=total, rate=self.rate(stage)))
+            self._totals[stage] = self._done[stage] = total
+            self._tell_progress(stage)
         cached = self._here.get(stage, 0) == 0
         self.tell(StageFinished(stage=stage, seconds=self._busy.get(stage, 0.0), cached=cached))
+
+    def _tell_progress(self, stage: str) -> None:
+        pending = {name: self._totals[name] - done for name, done in self._done.items()}
+        left = self._pace.left(pending, {name: self.rate(name) for name in self._here})
+        done, total = self._done[stage], self._totals[stage]
+        self.tell(StageProgress(stage=stage, done=done, total=total, rate=self.rate(stage), left=left))

@@ -90,7 +90,7 @@ class Rounds:
         """Fills all pools, and returns what was compiled with the pools that came of it, and how each ended."""
         for one in self._courses.values():
             if one.stopped:
-                self._filler.fill_round(one.pool, lambda: None)
+                self._filler.fill_round(one.pool)
         while open_ := {name: one for name, one in self._courses.items() if not one.stopped}:
             # Pools take turns, also after a kill: they share unconditional images, whose batches must be the same.
             now = min(len(one.rounds) for one in open_.values())
@@ -127,7 +127,7 @@ class Rounds:
             spent = before + self._filler.took - mark
             return rule is None or rule.gpu_hours is None or len(one.rounds) == 1 or spent < 3600 * rule.gpu_hours
 
-        if self._filler.fill_round(one.pool, lambda: None, go_on):
+        if self._filler.fill_round(one.pool, go_on):
             return None
         there = np.array([key in self._filler.found for key in one.pool.keys])
         rounds = (*one.rounds[:-1], _unbroken(one.pool, there))

@@ -21,27 +21,29 @@ from surrogateshap.events import (
     StageInfo,
     Warned,
 )
+from surrogateshap.execute.backends.choose import open_backend
+from surrogateshap.execute.crew import Crew
 from surrogateshap.execute.evaluate import Features, Game, NotFiniteError, make_game, make_partial_game
 from surrogateshap.execute.fidelity import measure, with_fidelity
 from surrogateshap.execute.fill import Filler, Found
 from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate, provisional, ranked
 from surrogateshap.execute.flags import STAGE as FLAGS
 from surrogateshap.execute.flags import contributor_flags
+from surrogateshap.execute.looks import Looks
+from surrogateshap.execute.pace import Estimate
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.rounds import Rounds
-from surrogateshap.execute.workshop import Workshop
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import anchors_of_game, build_plan, fidelity_key, game_key
 from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.device import guess_device
 from surrogateshap.plan.model import Plan
+from surrogateshap.plan.pool import Pool
 from surrogateshap.record.fidelity import described
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.results import Fidelity, GameResult, Results, Stopped
 from surrogateshap.store import Store
-
-_LOOKS = 4
-"""Provisional rankings per pool while it fills."""
 
 
 def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event) -> Results:
@@ -57,10 +59,16 @@ class _Attempt:
     def __init__(self, compiled: Compiled, store: Store, emit: Emit, stop: threading.Event) -> None:
         self._compiled, self._store = compiled, store
         self._spec, self._run = compiled.spec, compiled.run
-        self._plan: Plan = build_plan(compiled, store)
+        execution = compiled.spec.execution
+        self._plan: Plan = build_plan(compiled, store, guess_device(execution.devices, execution.threads))
         self._resolved = without_paths(build_plan(compiled, None))
         totals = {stage.id: stage.total for stage in self._plan.stages}
-        self._progress = Progress(self._run, store, emit, stop, totals)
+        estimates = {
+            stage.id: Estimate(stage.total - stage.cached, stage.seconds if stage.kind != "record" else 0.0)
+            for stage in self._plan.stages
+        }
+        self._progress = Progress(self._run, store, emit, stop, totals, estimates)
+        self._stop = stop
         self._features = Features(compiled, store)
 
     def go(self) -> Results:
@@ -118,37 +126,36 @@ class _Attempt:
         return None if document is None else Results.model_validate(document)
 
     def _compute(self) -> Results:
+        crew = Crew(partial(open_backend, self._compiled, self._store, self._warn), self._stop, self._warn)
         try:
             with threadpool_limits(self._spec.execution.threads, user_api="blas"):
-                return self._work()
+                return self._work(crew)
         except NotFiniteError as error:
             problem = self._compiled.checked.loaded.problem(error.key, error.message, error.remedy)
             raise SpecError([problem]) from None
+        except KeyboardInterrupt:
+            crew.close(at_once=True)
+            raise
+        finally:
+            crew.close()
 
-    def _work(self) -> Results:
-        workshop = Workshop(self._compiled, self._store, lambda message: self._progress.tell(Warned(message=message)))
-        filler = Filler(self._compiled, self._store, workshop, self._progress)
+    def _warn(self, message: str) -> None:
+        self._progress.tell(Warned(message=message))
+
+    def _work(self, crew: Crew) -> Results:
+        filler = Filler(self._compiled, self._store, crew, self._progress)
         for name in self._compiled.checked.encoders:
             filler.encode_references(name)
         stopped: tuple[Stopped, ...] = ()
         if self._spec.budget.rules:
             rounds = Rounds(self._compiled, self._store, filler, self._features, self._progress, self._result)
             self._compiled, stopped = rounds.fill()
-        for pool in self._compiled.pools if not stopped else ():
-            designs = [game for game in self._compiled.games if game.pool is pool]
-            every = max(1, len(pool.keys) // _LOOKS)
-            seen = [len(pool.keys) // _LOOKS // 2]
-
-            def look(designs: list[GameDesign] = designs, every: int = every, seen: list[int] = seen) -> None:
-                wanted = designs[0].pool.keys
-                there = sum(key in filler.found for key in wanted)
-                if seen[0] + every <= there < len(wanted):
-                    seen[0] = there
-                    self._tell_provisional(designs, filler)
-
-            filler.fill(pool, look)
-        flags = contributor_flags(self._compiled, self._store, workshop, self._progress)
+        else:
+            looks = Looks(self._compiled.pools, filler.count, partial(self._tell_provisional, filler))
+            filler.fill(self._compiled.pools, looks)
+        flags = contributor_flags(self._compiled, self._store, crew, self._progress)
         filler.keep_rate(FLAGS)
+        crew.close()
         games = tuple(self._games(filler))
         self._progress.start("record", 0)
         with self._progress.working("record"):
@@ -281,8 +288,10 @@ class _Attempt:
         )
         self._progress.tell(RankingUpdated(game=game, contributors=rows, provisional=False, images=result.images))
 
-    def _tell_provisional(self, designs: list[GameDesign], filler: Filler) -> None:
-        for design in designs:
+    def _tell_provisional(self, filler: Filler, pool: Pool) -> None:
+        for design in self._compiled.games:
+            if design.pool is not pool:
+                continue
             made = make_partial_game(self._features, design, filler.found)
             if made is None:
                 continue

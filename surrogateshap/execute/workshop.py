@@ -1,10 +1,10 @@
 """The models of one run, loaded when they are first needed: an attempt with nothing to generate never loads torch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -28,32 +28,74 @@ from surrogateshap.units import size
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
+_MODEL = ""
 _KIND = "batch"
 """Of the rates of a store, whose units are here the most images at once."""
+Batch = tuple[str, int]
+"""A device's name, and how many images at once its memory turned out to allow."""
+
+
+def known_batch(compiled: Compiled, store: Store) -> Batch | None:
+    """What an earlier attempt found out about memory for the model at its size."""
+    kept = store.latest_rate(_KIND, _subject(compiled))
+    return None if kept is None else (kept[0], max(1, round(kept[1])))
+
+
+def keep_batch(compiled: Compiled, store: Store, device: str, at_once: int) -> None:
+    """Remembers it for later attempts."""
+    store.add_rate(_KIND, _subject(compiled), device, float(at_once), 1.0)
+
+
+def download(compiled: Compiled, roles: Iterable[str], say: Callable[[str], None]) -> None:
+    """What inputs still lack, where they come from the hub. Raises RunError."""
+    for role in roles:
+        snapshot = compiled.checked.snapshots.get(role)
+        if snapshot is not None and (missing := snapshot.missing()):
+            say(f"downloading {size(sum(snapshot.sizes[name] for name in missing))} of {snapshot.name}")
+            fetch(snapshot)
+
+
+def _subject(compiled: Compiled) -> str:
+    """Whose memory it is: the model's, at its size."""
+    checked = compiled.checked
+    return f"{checked.digest('model')} {checked.card.height}x{checked.card.width}"
 
 
 class Workshop:
     """Makes and encodes images. Raises DeviceError and RunError where a device or a model is not what it should be."""
 
     def __init__(
-        self, compiled: Compiled, store: Store | None = None, say: Callable[[str], None] = lambda _: None
+        self,
+        compiled: Compiled,
+        device: str | None = None,
+        *,
+        threads: int | None = None,
+        batch: Batch | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`say` is told what takes long before anything can be counted: downloads."""
-        self._compiled, self._store, self._say = compiled, store, say
+        """On `device`, by default the first that the spec asks for; with so many CPU `threads`, by default the spec's.
+
+        `batch` is what is known of the device's memory; `say` is told what takes long before anything can be counted:
+        downloads.
+        """
+        self._compiled, self._asked, self._batch, self._say = compiled, device, batch, say
+        self.threads = threads or compiled.spec.execution.threads
+        self._at_once: dict[str, int] = {}
+        """By encoder, and for the model: images in a batch, once the device had too little memory for more."""
         self._encoders: dict[str, Encoder] = {}
         self._conditions = [_taken(compiled.checked.card, one) for one in compiled.checked.manifest.conditions]
 
     @cached_property
     def device(self) -> "torch.device":
-        """The device that the spec asks for."""
+        """That it computes on."""
         import torch
 
-        from surrogateshap.execute.device import choose_device
+        from surrogateshap.execute.device import choose_devices
 
-        execution = self._compiled.spec.execution
-        if execution.threads is not None:
-            torch.set_num_threads(execution.threads)
-        return choose_device(execution.device)
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return torch.device(self._asked or choose_devices(self._compiled.spec.execution.devices)[0])
 
     @property
     def device_name(self) -> str:
@@ -62,13 +104,16 @@ class Workshop:
 
         return device_name(self.device)
 
+    def name_device(self) -> str:
+        """The same, for who can only call."""
+        return self.device_name
+
     @cached_property
     def model(self) -> Model:
         """The frozen model."""
         checked = self._compiled.checked
         check_fits(self.device, self.device_name, model_bytes(self._compiled, self.device.type))
-        for role in ("model", *(f"adapter {position}" for position in range(len(checked.adapters)))):
-            self._download(role)
+        download(self._compiled, [role for role in checked.snapshots if not role.startswith("encoder ")], self._say)
         return self.load_model(checked.model_path, checked.card, checked.adapters)
 
     def load_model(self, folder: Path, card: ModelCard, adapters: Sequence[AdapterInput] = ()) -> Model:
@@ -88,11 +133,20 @@ class Workshop:
             made.compile()
         return made
 
-    def prepare(self, encoder: EncoderInput) -> None:
-        """Loads an encoder, once."""
+    def encoder(self, name: str) -> EncoderInput:
+        """The spec's encoder of that name, loaded."""
+        found = self._compiled.checked.encoders[name]
+        self.prepare(found)
+        return found
+
+    def prepare(self, encoder: EncoderInput | None) -> None:
+        """Loads an encoder, or the frozen model, once."""
+        if encoder is None:
+            _ = self.model
+            return
         if encoder.name in self._encoders:
             return
-        self._download(f"encoder {encoder.name}")
+        download(self._compiled, [f"encoder {encoder.name}"], self._say)
         if encoder.kind == "plugin":
             from surrogateshap.execute.encoders.plugin import PluginEncoder
 
@@ -103,61 +157,59 @@ class Workshop:
 
             self._encoders[encoder.name] = make_encoder(encoder, self.device)
 
-    def _download(self, role: str) -> None:
-        """What an input still lacks, where it comes from the hub. Raises RunError."""
-        snapshot = self._compiled.checked.snapshots.get(role)
-        if snapshot is not None and (missing := snapshot.missing()):
-            self._say(f"downloading {size(sum(snapshot.sizes[name] for name in missing))} of {snapshot.name}")
-            fetch(snapshot)
-
-    def make(self, items: Sequence[Item], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def make(self, requests: Sequence[Request], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (N, H, W, C) uint8 of the frozen or of another model, and where they were made."""
         import torch
 
-        chosen, requests = model or self.model, self._requests(items)
-        images: list[np.ndarray] = []
-        while (done := sum(map(len, images))) < len(requests):
-            size = min(self._at_once, len(requests) - done)
-            try:
-                images.append(chosen.generate(requests[done : done + size]))
-                continue
-            except torch.OutOfMemoryError:
-                if size == 1:
-                    raise self._too_little(1) from None
-            # Not in the handler: its exception keeps what filled the memory.
-            self._at_once = size // 2
-            self._keep()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+        chosen = model or self.model
+        images = list(self._in_batches(_MODEL, len(requests), lambda at: chosen.generate(requests[at])))
         where = {"device": self.device_name, "dtype": chosen.dtype, "threads": torch.get_num_threads()}
         return np.concatenate(images), where
 
-    @cached_property
-    def _at_once(self) -> int:
-        """Images that are made in one batch of the model, halved whenever the device has too little memory."""
-        card = self._compiled.checked.card
-        most = at_once(card.height, card.width, self._compiled.spec.execution.batch_size)
-        kept = self._store.latest_rate(_KIND, self._subject) if self._store is not None else None
-        if kept is not None and kept[0] == self.device_name:
-            most = min(most, max(1, round(kept[1])))
-        return most
+    def _in_batches(self, who: str, number: int, work: Callable[[slice], T]) -> Iterator[T]:
+        """Work on 0 to `number`, in batches that are halved whenever the device has too little memory.
 
-    def _keep(self) -> None:
-        if self._store is not None:
-            self._store.add_rate(_KIND, self._subject, self.device_name, float(self._at_once), 1.0)
+        Raises DeviceError where one image alone is too much.
+        """
+        import torch
+
+        at = 0
+        while at < number:
+            size = min(self._at_once.get(who, self._most(who)), number - at)
+            try:
+                made = work(slice(at, at + size))
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise self._too_little(1) from None
+                self._at_once[who] = size // 2
+            else:
+                yield made
+                at += size
+                continue
+            # Not in the handler: its exception keeps what filled the memory.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _most(self, who: str) -> int:
+        """Of images in a batch, before the device's memory says otherwise."""
+        size = self._compiled.spec.execution.batch_size
+        if who != _MODEL:
+            return size
+        card = self._compiled.checked.card
+        most = at_once(card.height, card.width, size)
+        return min(most, self._batch[1]) if self._batch and self._batch[0] == self.device_name else most
 
     @property
-    def _subject(self) -> str:
-        """Whose memory it is: the model's, at its size."""
-        checked = self._compiled.checked
-        return f"{checked.digest('model')} {checked.card.height}x{checked.card.width}"
+    def halved(self) -> int | None:
+        """Images of the model at once, where the device's memory didn't allow more."""
+        return self._at_once.get(_MODEL)
 
     def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
         """How badly the model denoises the items' training images."""
         with self._memory_of(len(items)):
-            return self.model.denoising_losses(self._requests(items), NOISE_LEVELS)
+            return self.model.denoising_losses(self.requests(items), NOISE_LEVELS)
 
-    def _requests(self, items: Sequence[Item]) -> list[Request]:
+    def requests(self, items: Sequence[Item]) -> list[Request]:
         """What a model is asked for, with the training images that it starts from."""
         card, manifest = self._compiled.checked.card, self._compiled.checked.manifest
         rows = np.array(sorted({item.row for item in items if item.row >= 0}), np.int64)
@@ -191,9 +243,8 @@ class Workshop:
     def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
         """What an encoder says of images (N, H, W, C) uint8, in batches."""
         self.prepare(encoder)
-        size = self._compiled.spec.execution.batch_size
-        with self._memory_of(size):
-            parts = [self._encoders[encoder.name].encode(images[at : at + size]) for at in range(0, len(images), size)]
+        chosen = self._encoders[encoder.name]
+        parts = list(self._in_batches(encoder.name, len(images), lambda at: chosen.encode(images[at])))
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
         )

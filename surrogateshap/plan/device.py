@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,8 +49,9 @@ class Device:
     """The same in float32."""
 
 
-def guess_device(asked: str, threads: int | None) -> Device:
-    """What `execution.device` would come to here, as far as can be told without torch."""
+def guess_device(devices: str | Sequence[str], threads: int | None) -> Device:
+    """What `execution.devices` would come to here, as far as can be told without torch; of several the first."""
+    asked = (devices if isinstance(devices, str) else devices[0]).partition(":")[0]
     gpu = _nvidia() if asked in ("auto", "cuda") else None
     if gpu is not None:
         return gpu

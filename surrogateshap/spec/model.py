@@ -298,11 +298,22 @@ class PayoutSection(Section):
     """`value`: shares follow the Shapley values; `low`: the lower ends of their intervals: what is sure."""
 
 
+DeviceList = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^(cpu|mps|cuda:[0-9]{1,3})$")], ...], Field(min_length=1, max_length=1024)
+]
+
+
 class ExecutionSection(Section):
     """How it is computed; none of this changes what is computed."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", json_schema_extra=EXECUTION)
-    """`auto` takes a GPU where there is one."""
+    devices: Literal["auto", "cpu", "cuda", "mps"] | DeviceList = Field(default="auto", json_schema_extra=EXECUTION)
+    """`auto`: every GPU there is, else the CPU. `cuda`: every NVIDIA GPU. A list names them, such as `["cuda:0"]`."""
+    backend: Literal["local", "ray"] = Field(default="local", json_schema_extra=EXECUTION)
+    """`local`: processes of this machine. `ray`: actors of a Ray cluster, whose address is in `RAY_ADDRESS`; the
+    extra `ray`."""
+    workers: int | None = Field(default=None, ge=1, le=1024, json_schema_extra=EXECUTION)
+    """Processes that make images, each on one device, the devices in turn. Default: one for each device; on a Ray
+    cluster one for each of its GPUs."""
     batch_size: int = Field(default=256, ge=1, lt=2**31, json_schema_extra=EXECUTION)
     """Images per shard that an interrupted run doesn't have to repeat, and most per batch: those of a model are halved
     until they fit into the device's memory."""

@@ -123,7 +123,7 @@ denoising_loss = false                       # true: how badly the model denoise
 # minimum = 0.01                             # smaller shares are paid nothing
 
 [execution]                                  # changes how it is computed, never what
-device = "auto"                              # "cpu", "cuda" or "mps"
+devices = "auto"                             # every GPU there is; or "cpu", "cuda", "mps", ["cuda:0", "cuda:2"]
 batch_size = 256
 threads = 1                                  # more for larger models; without it, the libraries choose
 """

@@ -37,7 +37,7 @@ class Store(RunTable, IndexTable):
         """For `open` and `existing`, which check what is there."""
         self.root = root
         self._read_only = read_only
-        self._objects = Objects(root / "objects", read_only=read_only)
+        self.objects = self._objects = Objects(root / "objects", read_only=read_only)
         self._database = Database(root / "store.db", read_only=read_only)
 
     @classmethod

@@ -73,7 +73,7 @@ def make() -> Any:
                 ]
             )
         device = "cuda" if "cuda" in spec.name else "auto"
-        return types.SimpleNamespace(execution=types.SimpleNamespace(device=device))
+        return types.SimpleNamespace(execution=types.SimpleNamespace(devices=device))
 
     def plan(target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = ()) -> object:
         calls.append(("plan", target, store, tuple(allow_paths), *allow_plugins))
@@ -118,7 +118,7 @@ def make() -> Any:
         )
         return Report(holds=holds, checks=checks)
 
-    def doctor(store: Path, device: str = "auto") -> object:
+    def doctor(store: Path, device: Any = "auto") -> object:
         from surrogateshap.health import DeviceHealth, ExtraHealth, Health
 
         calls.append(("doctor", store, device))
@@ -130,7 +130,7 @@ def make() -> Any:
                 DeviceHealth(name="cpu", free_bytes=None, total_bytes=8_000_000_000),
                 DeviceHealth(name="cuda:0 NVIDIA\u202e H100", free_bytes=70_000_000_000, total_bytes=80_000_000_000),
             ),
-            device="cuda:0 NVIDIA\u202e H100" if device == "auto" else device,
+            chosen=("cuda:0 NVIDIA\u202e H100" if device == "auto" else device,),
             usable=device == "auto",
             why="" if device == "auto" else f"no `{device}` device is there",
             store=str(store),

@@ -82,7 +82,7 @@ def test_from_spec_to_ranking(piped: Callable[[str], Project], family: str) -> N
 
 
 def test_an_interrupted_run_ends_in_the_same_results(piped: Callable[[str], Project]) -> None:
-    execution = {"batch_size": 8, "device": "cpu", "threads": 1}
+    execution = {"batch_size": 8, "devices": "cpu", "threads": 1}
     project, changes = piped("sd"), both("sd") | {"execution": execution, "budget": {"images_per_contributor": 4}}
     whole = project.apply(changes)
     stop, store = threading.Event(), project.folder / "other"

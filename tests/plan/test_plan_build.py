@@ -78,7 +78,9 @@ UNHASHED = {
     "execution.compile",
     "execution.batch_size",
     "execution.threads",
-    "execution.device",
+    "execution.devices",
+    "execution.backend",
+    "execution.workers",
     "fidelity.trainer",
 }
 
@@ -119,7 +121,16 @@ def test_names_places_and_execution_do_not_change_the_plan(project: Project) -> 
     same = project.plan()
     for change in (
         {"name": "other"},
-        {"execution": {"batch_size": 3, "threads": 2, "device": "auto", "compile": True}},
+        {
+            "execution": {
+                "batch_size": 3,
+                "threads": 2,
+                "devices": ["cuda:1"],
+                "backend": "ray",
+                "workers": 3,
+                "compile": True,
+            }
+        },
     ):
         assert project.plan(change).plan_id == same.plan_id
     shutil.move(project.folder / "model", project.folder / "moved")

@@ -267,7 +267,7 @@ def test_loaded_tells_problems_of_later_checks(good: str, read: Read) -> None:
         "a.toml", 20, "contributors.grouping[0].by[0]", "no such column", "look"
     )
     assert loaded.problem(("utility", 0, "encoder"), "x").line == 26
-    assert loaded.problem(("execution", "device"), "x").line == 0
+    assert loaded.problem(("execution", "devices"), "x").line == 0
 
 
 def test_strangers_text_is_harmless(tmp_path: Path) -> None:

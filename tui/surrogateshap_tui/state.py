@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Literal, assert_never
 
 from surrogateshap.events import (
+    DeviceProgress,
     Event,
     GameInfo,
     RankingUpdated,
@@ -147,6 +148,8 @@ def reduce(state: RunState, event: Event) -> RunState:
             return _with_stage(state, event.stage, lambda stage: _stage_progressed(stage, event))
         case StageFinished():
             return _with_stage(state, event.stage, lambda stage: _stage_finished(stage, event))
+        case DeviceProgress():
+            return state
         case RankingUpdated():
             return _with_ranking(state, _ranking_of(event))
         case Warned():

@@ -1,0 +1,128 @@
+"""Jobs given out and results taken in: how many at a time, and what follows when a worker fails or dies."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from surrogateshap.errors import DeviceError, InterruptedRun, RunError
+from surrogateshap.execute.assembly import DEPTH, DroppedError
+from surrogateshap.execute.backends import Backend, Outcome, Studio
+from surrogateshap.execute.encoders import View
+from surrogateshap.execute.jobs import Done, Job
+from surrogateshap.execute.models import DenoisingLosses
+from surrogateshap.execute.shards import Item
+from surrogateshap.plan.check_encoders import EncoderInput
+from surrogateshap.text import harmless
+
+_LOST = 3
+"""Times that a job's worker may die under it."""
+_TICK = 0.1
+"""Seconds between two looks at whether to stop."""
+
+
+class Crew(Studio):
+    """The workers of one attempt at a run, who start when there is something to do."""
+
+    def __init__(
+        self, open_backend: Callable[[], Backend], stop: threading.Event, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`say` is told of workers that died and were replaced."""
+        self._open, self._stop, self._say = open_backend, stop, say
+        self._retired: set[str] = set()
+
+    @cached_property
+    def _backend(self) -> Backend:
+        return self._open()
+
+    @property
+    def workers(self) -> int:
+        """How many work side by side."""
+        return self._backend.workers
+
+    def do(
+        self, jobs: Sequence[Job], go_on: Callable[[], bool] = lambda: True, depth: int = DEPTH
+    ) -> Iterator[tuple[Job, Done, str]]:
+        """What comes of the jobs, and the worker's name, in the order in which they end.
+
+        Each worker has `depth` jobs at a time. `go_on` is asked before each is given out; where it says no, those that
+        are at work are still waited for. Once the run is to stop, or can't go on, what was begun is yielded, and then
+        InterruptedRun, DeviceError or RunError raised.
+        """
+        waiting, lost, working = deque(jobs), dict[str, int](), 0
+        error: Exception | None = None
+        while error is None and (waiting or working):
+            while waiting and working < depth * self._backend.workers and go_on():
+                self._backend.submit(waiting.popleft())
+                working += 1
+            if not working:
+                return
+            for outcome in self._backend.wait(_TICK):
+                working -= 1
+                if outcome.done is not None:
+                    yield outcome.job, outcome.done, outcome.worker
+                else:
+                    error = error or self._judge(outcome, lost)
+                    waiting.appendleft(outcome.job)
+            if self._stop.is_set():
+                error = error or InterruptedRun("interrupted: what was finished is kept")
+        if error is not None:
+            yield from self._finish(working)
+            raise error
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Ends the workers, if there are any."""
+        if "_backend" in self.__dict__:
+            self._backend.close(at_once=at_once)
+
+    @property
+    def device_name(self) -> str:
+        """See Studio."""
+        return self._backend.studio().device_name
+
+    def prepare(self, encoder: EncoderInput | None) -> None:
+        """See Studio."""
+        self._backend.studio().prepare(encoder)
+
+    def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
+        """See Studio."""
+        return self._backend.studio().encode(encoder, images)
+
+    def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
+        """See Studio."""
+        return self._backend.studio().encode_texts(encoder, texts)
+
+    def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
+        """See Studio."""
+        return self._backend.studio().denoising_losses(items)
+
+    def _finish(self, working: int) -> Iterator[tuple[Job, Done, str]]:
+        """What has begun; what has not is given up, and what fails now is told by the error that ends the run."""
+        self._backend.drop()
+        while working:
+            for outcome in self._backend.wait(_TICK):
+                working -= 1
+                if outcome.done is not None:
+                    yield outcome.job, outcome.done, outcome.worker
+
+    def _judge(self, outcome: Outcome, lost: dict[str, int]) -> Exception | None:
+        """Why it makes no sense to try a job again; None where it does."""
+        if outcome.worker in self._retired or isinstance(outcome.error, DroppedError):
+            return None
+        if isinstance(outcome.error, DeviceError) and self._backend.workers > 1:
+            self._say(f"{outcome.error.message}: {harmless(outcome.worker)} takes no further part")
+            self._retired.add(outcome.worker)
+            self._backend.retire(outcome.worker)
+            return None
+        if outcome.error is not None:
+            return outcome.error
+        times = lost[outcome.job.id] = lost.get(outcome.job.id, 0) + 1
+        if times < _LOST:
+            self._say(f"the worker on {harmless(outcome.worker)} {outcome.lost}: its batch is done anew")
+            return None
+        return RunError(
+            f"workers died {times} times at the same batch; the last, on {harmless(outcome.worker)}, {outcome.lost}",
+            "Lower `batch_size` or `workers` under [execution] where memory may be short, and apply again.",
+        )
