@@ -126,6 +126,36 @@ def apply(
         return execute(compiled, opened, emit, stop or threading.Event())
 
 
+def work(
+    target: Path,
+    shard: tuple[int, int],
+    *,
+    devices: "str | Sequence[str] | None" = None,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+    say: Callable[[str], None] = _silent,
+    stop: threading.Event | None = None,
+) -> None:
+    """Makes and encodes one part of a run's images, for `apply` to merge: (i, N) is every N-th shard from the i-th on.
+
+    Returns when all of them are there; what was finished before is not done again. `devices` are as in the spec, by
+    default the spec's; `say` is told how far it is. Raises SpecError (also where a run's images are chosen as it goes
+    on), PlanError, DeviceError, RunError, and InterruptedRun once `stop` is set.
+    """
+    from surrogateshap.execute.worker import Share
+    from surrogateshap.execute.worker import work as do
+    from surrogateshap.plan.build import build_plan
+    from surrogateshap.plan.compile import compile_spec
+
+    share = Share(*shard)
+    spec, saved = spec_of(target, allow_paths)
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
+    if saved is not None:
+        refuse_stale(saved, build_plan(compiled, None), target)
+    do(compiled, store_folder(spec, store), share, devices, say, stop or threading.Event())
+
+
 def show(target: str, *, store: Path | None = None) -> "Results":
     """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
     opened, row = find_run(target, store)

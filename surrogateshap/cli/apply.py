@@ -11,7 +11,14 @@ from types import FrameType
 
 import click
 
-from surrogateshap.cli.options import allow_option, command_line, plugin_option, store_option, target_argument
+from surrogateshap.cli.options import (
+    allow_option,
+    command_line,
+    objects_option,
+    plugin_option,
+    store_option,
+    target_argument,
+)
 from surrogateshap.cli.output import deliver
 from surrogateshap.errors import InterruptedRun
 
@@ -31,6 +38,7 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
     "[default: rich in a terminal, plain elsewhere]",
 )
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 def command(

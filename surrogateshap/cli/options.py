@@ -1,5 +1,6 @@
 """Options that several commands share, each declared once."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import click
 
 from surrogateshap.text import harmless
 
+OBJECTS = "SURROGATESHAP_OBJECTS"
 store_option = click.option(
     "--store",
     type=click.Path(file_okay=False, path_type=Path),
@@ -28,6 +30,26 @@ plugin_option = click.option(
     metavar="NAME",
     multiple=True,
     help="Let specs run this plugin: code of an installed package. May be repeated.",
+)
+
+
+def _set_objects(context: click.Context, parameter: click.Parameter, url: str | None) -> None:
+    """The URL is for the command and the processes that it starts, not for what stores and specs name."""
+    if url is None:
+        return
+    before = os.environ.get(OBJECTS)
+    os.environ[OBJECTS] = url
+    context.call_on_close(lambda: os.environ.pop(OBJECTS) if before is None else os.environ.update({OBJECTS: before}))
+
+
+objects_option = click.option(
+    "--objects",
+    metavar="URL",
+    envvar=OBJECTS,
+    show_envvar=True,
+    expose_value=False,
+    callback=_set_objects,
+    help="Where objects and workers' results are, such as s3://bucket/folder.  [default: in the store]",
 )
 target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
 

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import click
 
-from surrogateshap.cli.options import allow_option, command_line, plugin_option, store_option, target_argument
+from surrogateshap.cli.options import (
+    allow_option,
+    command_line,
+    objects_option,
+    plugin_option,
+    store_option,
+    target_argument,
+)
 
 
 @click.command("plan")
@@ -13,6 +20,7 @@ from surrogateshap.cli.options import allow_option, command_line, plugin_option,
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where work is pending, with 0 where none is.")
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 def command(

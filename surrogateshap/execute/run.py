@@ -30,6 +30,7 @@ from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate,
 from surrogateshap.execute.flags import STAGE as FLAGS
 from surrogateshap.execute.flags import contributor_flags
 from surrogateshap.execute.looks import Looks
+from surrogateshap.execute.merge import Merger
 from surrogateshap.execute.pace import Estimate
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.rounds import Rounds
@@ -52,12 +53,14 @@ def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event)
     Raises InterruptedRun when `stop` is set, RunError and DeviceError where it can't go on. What was finished is kept.
     """
     with store.lock():
-        return _Attempt(compiled, store, emit, stop).go()
+        merger = Merger(compiled, store)
+        merger.merge()
+        return _Attempt(compiled, store, emit, stop, merger).go()
 
 
 class _Attempt:
-    def __init__(self, compiled: Compiled, store: Store, emit: Emit, stop: threading.Event) -> None:
-        self._compiled, self._store = compiled, store
+    def __init__(self, compiled: Compiled, store: Store, emit: Emit, stop: threading.Event, merger: Merger) -> None:
+        self._compiled, self._store, self._merger = compiled, store, merger
         self._spec, self._run = compiled.spec, compiled.run
         execution = compiled.spec.execution
         self._plan: Plan = build_plan(compiled, store, guess_device(execution.devices, execution.threads))
@@ -91,7 +94,7 @@ class _Attempt:
                 games=tuple(game.info for game in plan.games),
             )
         )
-        for warning in plan.warnings:
+        for warning in (*plan.warnings, *self._merger.warnings()):
             self._progress.tell(Warned(message=warning))
         cached = results is not None
         try:

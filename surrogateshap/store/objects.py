@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,8 +60,47 @@ class Objects:
         """Whether a file of that digest is there; whether it is whole shows when it is read."""
         return bool(_DIGEST.fullmatch(name)) and any(self._path(name, suffix).exists() for suffix in _SUFFIXES)
 
+    def each(self) -> Iterator[tuple[str, Suffix, int]]:
+        """Digest, suffix and bytes of every object; other files are none of the store's."""
+        try:
+            for path in sorted(self._folder.glob("??/*")):
+                found = split_name(path.name)
+                if found is not None:
+                    yield *found, path.stat().st_size
+        except OSError as error:
+            raise unreadable_error(self._folder, error) from error
+
+    def remove(self, name: str) -> None:
+        """Deletes the object of that digest, if it is there."""
+        if self._read_only:
+            raise read_only_error(self._folder)
+        try:
+            for suffix in _SUFFIXES if is_digest(name) else ():
+                self._path(name, suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable_error(self._folder, error) from error
+
     def _path(self, name: str, suffix: Suffix) -> Path:
-        return self._folder / name[:2] / f"{name}.{suffix}"
+        return self._folder / object_name(name, suffix)
+
+
+def is_digest(name: str) -> bool:
+    """Whether it can be an object's name."""
+    return bool(_DIGEST.fullmatch(name))
+
+
+def object_name(name: str, suffix: Suffix) -> str:
+    """Where an object lies among the others."""
+    return f"{name[:2]}/{name}.{suffix}"
+
+
+def split_name(file: str) -> tuple[str, Suffix] | None:
+    """Digest and suffix of a file in whichever folder; None where it is no object's."""
+    name, _, ending = file.rpartition("/")[2].partition(".")
+    for suffix in _SUFFIXES:
+        if ending == suffix and is_digest(name):
+            return name, suffix
+    return None
 
 
 def arrays_to_bytes(arrays: "Mapping[str, np.ndarray]") -> bytes:

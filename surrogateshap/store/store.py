@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from surrogateshap.store.atomic import atomic_write_bytes, make_folder, remove_stale
+from surrogateshap.store.atomic import remove_stale
 from surrogateshap.store.database import Database
 from surrogateshap.store.index import IndexTable
 from surrogateshap.store.lock import exclusive
 from surrogateshap.store.objects import (
-    Objects,
     Suffix,
     arrays_from_bytes,
     arrays_to_bytes,
@@ -21,6 +20,7 @@ from surrogateshap.store.objects import (
     unreadable_error,
     unwritable_error,
 )
+from surrogateshap.store.place import make_store_folder, note_place, open_place
 from surrogateshap.store.runs import RunTable
 
 if TYPE_CHECKING:
@@ -37,25 +37,27 @@ class Store(RunTable, IndexTable):
         """For `open` and `existing`, which check what is there."""
         self.root = root
         self._read_only = read_only
-        self.objects = self._objects = Objects(root / "objects", read_only=read_only)
+        place = open_place(root, read_only=read_only)
+        self.objects = self._objects = place.objects
+        self.files = place.files
         self._database = Database(root / "store.db", read_only=read_only)
 
     @classmethod
     def open(cls, root: Path) -> Self:
         """For reading and writing; makes what is missing. Raises RunError where that can't be done."""
-        ignore = root / ".gitignore"
+        make_store_folder(root)
         try:
-            make_folder(root / "objects")
-            if not ignore.exists():
-                atomic_write_bytes(ignore, b"*\n")
             if not os.access(root, os.W_OK | os.X_OK):
                 raise PermissionError(None, "no permission")
-            remove_stale((root, *(root / "objects").iterdir(), *(root / "runs").glob("*")))
+            remove_stale(
+                (root, *(root / "objects").iterdir(), *(root / "runs").glob("*"), *(root / "shards").glob("*"))
+            )
         except OSError as error:
             raise unwritable_error(root, error) from error
         store = cls(root, read_only=False)
         try:
             store._database.prepare()
+            note_place(root)
         except BaseException:
             store.close()
             raise

@@ -355,3 +355,26 @@ def test_ctrl_c_while_planning(run: Run, api: Any, monkeypatch: pytest.MonkeyPat
 
 def test_results_of_the_fake_are_those_shown(run: Run) -> None:
     assert Results.model_validate_json(run("show", "r", "--format", "json")[1]) == peaceful_results()
+
+
+@pytest.mark.parametrize("shard", ["x", "3/2", "2/2", "-1/2", "1", "1/0", "٣/4", "0/8\n", "0.5/2"])
+def test_shards_are_counted_from_0(run: Run, shard: str) -> None:
+    code, out, err = run("worker", "spec.toml", f"--shard={shard}")
+    assert (code, out) == (2, "")
+    assert "--shard" in err
+
+
+def test_what_worker_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = run("worker", "spec.toml", "--shard", "1/8", "--devices", "cuda:0,cuda:1", "--store", "st")
+    assert (code, err) == (0, "2 of 4 images\ufffd[2J\n")
+    assert run.api.calls[-1] == ("work", Path("spec.toml"), (1, 8), ("cuda:0", "cuda:1"), Path("st"), None)
+    for url in ("s3://bucket/a", None):
+        run("worker", "spec.toml", "--shard", "0/1", "--devices", "cuda", *(["--objects", url] if url else []))
+        assert run.api.calls[-1] == ("work", Path("spec.toml"), (0, 1), "cuda", None, url)
+    assert "SURROGATESHAP_OBJECTS" not in os.environ
+    code, _, err = run("worker", "spec.toml", "--shard", "0/1", "--devices", "cuda:x")
+    assert code == 2
+    assert "cuda:x" in err
+    code, _, err = run("worker", "stopped.toml", "--shard", "0/1")
+    assert code == 130
+    assert "Go on with the same command" in err
