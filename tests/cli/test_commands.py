@@ -364,17 +364,20 @@ def test_shards_are_counted_from_0(run: Run, shard: str) -> None:
     assert "--shard" in err
 
 
-def test_what_worker_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, _, err = run("worker", "spec.toml", "--shard", "1/8", "--devices", "cuda:0,cuda:1", "--store", "st")
-    assert (code, err) == (0, "2 of 4 images\ufffd[2J\n")
-    assert run.api.calls[-1] == ("work", Path("spec.toml"), (1, 8), ("cuda:0", "cuda:1"), Path("st"), None)
+def test_what_worker_is_asked(run: Run, api: Any) -> None:
+    code, out, err = run("worker", "spec.toml", "--shard", "1/8", "--devices", "cuda:0,cuda:1", "--store", "st")
+    assert (code, out, err) == (0, "", "2 of 4 images\ufffd[2J\n")
+    assert api.calls[-1] == ("work", Path("spec.toml"), (1, 8), ("cuda:0", "cuda:1"), Path("st"), None)
     for url in ("s3://bucket/a", None):
-        run("worker", "spec.toml", "--shard", "0/1", "--devices", "cuda", *(["--objects", url] if url else []))
-        assert run.api.calls[-1] == ("work", Path("spec.toml"), (0, 1), "cuda", None, url)
-    assert "SURROGATESHAP_OBJECTS" not in os.environ
+        assert run("worker", "spec.toml", "--shard=0/1", "--devices=cuda", *([f"--objects={url}"] if url else []))
+        assert api.calls[-1] == ("work", Path("spec.toml"), (0, 1), "cuda", None, url)
     code, _, err = run("worker", "spec.toml", "--shard", "0/1", "--devices", "cuda:x")
     assert code == 2
     assert "cuda:x" in err
-    code, _, err = run("worker", "stopped.toml", "--shard", "0/1")
+
+
+def test_a_stopped_worker(run: Run, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(api, monkeypatch, "work", errors.InterruptedRun("stopped"))
+    code, _, err = run("worker", "spec.toml", "--shard", "0/1")
     assert code == 130
     assert "Go on with the same command" in err
