@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from surrogateshap.doctor import calibrate as calibrate
@@ -56,20 +57,28 @@ def validate(spec: Path, *, allow_paths: Sequence[Path] = (), allow_plugins: Seq
 
 
 def plan(
-    target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = (), allow_plugins: Sequence[str] = ()
+    target: Path,
+    *,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
 ) -> "Plan":
-    """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan."""
+    """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan.
+
+    `execution` are keys of the spec's [execution], such as `devices`, in place of what it says.
+    """
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
     from surrogateshap.plan.device import guess_device
     from surrogateshap.store import Store
 
     spec, saved = spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
-    execution = compiled.spec.execution
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
+    asked = compiled.spec.execution
     opened = Store.existing(store_folder(spec, store))
     try:
-        made = build_plan(compiled, opened, guess_device(execution.devices, execution.threads))
+        made = build_plan(compiled, opened, guess_device(asked.devices, asked.threads))
     finally:
         if opened is not None:
             opened.close()
@@ -105,13 +114,15 @@ def apply(
     store: Path | None = None,
     allow_paths: Sequence[Path] = (),
     allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
     emit: "Emit" = ignore,
     stop: threading.Event | None = None,
 ) -> "Results":
     """Runs a spec or a saved plan, or goes on with what was interrupted.
 
-    `emit` is called with each event, from this thread. Setting `stop` ends the run after the current shard with
-    InterruptedRun. Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
+    `execution` are keys of the spec's [execution] in place of what it says. `emit` is called with each event, from this
+    thread. Setting `stop` ends the run after the current shards with InterruptedRun. Raises SpecError, PlanError (a
+    stale plan), DeviceError and RunError too.
     """
     from surrogateshap.execute.run import execute
     from surrogateshap.plan.build import build_plan
@@ -119,7 +130,7 @@ def apply(
     from surrogateshap.store import Store
 
     spec, saved = spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
     if saved is not None:
         refuse_stale(saved, build_plan(compiled, None), target)
     with Store.open(store_folder(spec, store)) as opened:

@@ -11,7 +11,14 @@ from types import FrameType
 
 import click
 
-from surrogateshap.cli.options import allow_option, command_line, plugin_option, store_option, target_argument
+from surrogateshap.cli.options import (
+    allow_option,
+    command_line,
+    execution_options,
+    plugin_option,
+    store_option,
+    target_argument,
+)
 from surrogateshap.cli.output import deliver
 from surrogateshap.errors import InterruptedRun
 
@@ -33,6 +40,7 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
 @store_option
 @allow_option
 @plugin_option
+@execution_options
 def command(
     target: Path,
     yes: bool,
@@ -40,6 +48,7 @@ def command(
     store: Path | None,
     allow_paths: tuple[Path, ...],
     allow_plugins: tuple[str, ...],
+    execution: dict[str, object],
 ) -> int:
     """Run a spec or a saved plan, or go on with what was interrupted.
 
@@ -52,7 +61,7 @@ def command(
     from surrogateshap.report import overview, table
 
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
+        plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins, execution=execution)
         if plan.pending:
             click.echo(api.explain(plan), err=True)
             if not click.confirm("Apply this plan?", err=True):
@@ -66,11 +75,12 @@ def command(
                 store=store,
                 allow_paths=allow_paths,
                 allow_plugins=allow_plugins,
+                execution=execution,
                 emit=display.emit,
                 stop=stop,
             )
     except (InterruptedRun, KeyboardInterrupt):
-        again = command_line("apply", target, store, allow_paths, allow_plugins)
+        again = command_line("apply", target, store, allow_paths, allow_plugins, execution)
         click.echo(f"Interrupted: what was finished is kept. Go on with: {again}", err=True)
         return InterruptedRun.exit_code
     if display.failure is not None:

@@ -75,7 +75,9 @@ def make() -> Any:
         device = "cuda" if "cuda" in spec.name else "auto"
         return types.SimpleNamespace(execution=types.SimpleNamespace(devices=device))
 
-    def plan(target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = ()) -> object:
+    def plan(
+        target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), execution: Any = ()
+    ) -> object:
         calls.append(("plan", target, store, tuple(allow_paths), *allow_plugins))
         return peaceful_plan(cached="cached" in target.name)
 
@@ -88,7 +90,14 @@ def make() -> Any:
         return text(made)
 
     def apply(
-        target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), emit: Any, stop: Any
+        target: Path,
+        *,
+        store: Any = None,
+        allow_paths: Any = (),
+        allow_plugins: Any = (),
+        execution: Any = (),
+        emit: Any,
+        stop: Any,
     ) -> object:
         calls.append(("apply", target, store, tuple(allow_paths), *allow_plugins))
         for event in EVENTS:
@@ -167,7 +176,14 @@ def make() -> Any:
 
 
 def _endless(
-    target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), emit: Any, stop: Any
+    target: Path,
+    *,
+    store: Any = None,
+    allow_paths: Any = (),
+    allow_plugins: Any = (),
+    execution: Any = (),
+    emit: Any,
+    stop: Any,
 ) -> object:
     """A run whose batches are short where the target says so, and otherwise longer than a test waits."""
     emit(EVENTS[0])
