@@ -78,7 +78,7 @@ def plan(
     asked = compiled.spec.execution
     opened = Store.existing(store_folder(spec, store))
     try:
-        made = build_plan(compiled, opened, guess_device(asked.devices, asked.threads))
+        made = build_plan(compiled, opened, guess_device(asked.devices, asked.threads, asked.workers))
     finally:
         if opened is not None:
             opened.close()

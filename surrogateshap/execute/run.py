@@ -60,7 +60,9 @@ class _Attempt:
         self._compiled, self._store = compiled, store
         self._spec, self._run = compiled.spec, compiled.run
         execution = compiled.spec.execution
-        self._plan: Plan = build_plan(compiled, store, guess_device(execution.devices, execution.threads))
+        self._plan: Plan = build_plan(
+            compiled, store, guess_device(execution.devices, execution.threads, execution.workers)
+        )
         self._resolved = without_paths(build_plan(compiled, None))
         totals = {stage.id: stage.total for stage in self._plan.stages}
         estimates = {
