@@ -51,7 +51,7 @@ def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event)
 
     Raises InterruptedRun when `stop` is set, RunError and DeviceError where it can't go on. What was finished is kept.
     """
-    with store.lock():
+    with store.lock(), store.using(compiled.run):
         return _Attempt(compiled, store, emit, stop).go()
 
 
