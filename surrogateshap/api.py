@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from surrogateshap.doctor import calibrate as calibrate
 from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, SpecError
+from surrogateshap.housekeeping import forget as forget
+from surrogateshap.housekeeping import gc as gc
+from surrogateshap.housekeeping import run_details as run_details
+from surrogateshap.housekeeping import runs as runs
 from surrogateshap.targets import (
     find_run,
     is_file,
