@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from surrogateshap.store.atomic import atomic_write_bytes, make_folder, remove_stale
 from surrogateshap.store.database import Database
 from surrogateshap.store.index import IndexTable
-from surrogateshap.store.lock import exclusive
+from surrogateshap.store.lock import Wait, exclusive
 from surrogateshap.store.objects import (
     Objects,
     Suffix,
@@ -90,11 +90,14 @@ class Store(RunTable, IndexTable):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Held by the one process that works in the store. Raises RunError at once where another holds it."""
+    def lock(self, wait: Wait | None = None) -> AbstractContextManager[None]:
+        """Held by the one process that works in the store.
+
+        Where another holds it, calls `wait` with that one's id until it is free; without, raises RunError at once.
+        """
         if self._read_only:
             raise read_only_error(self.root)
-        return exclusive(self.root / "store.lock")
+        return exclusive(self.root / "store.lock", wait)
 
     def put_arrays(self, arrays: "Mapping[str, np.ndarray]") -> str:
         """Keeps the arrays together and returns the digest, the same for equal arrays. Numbers and booleans only."""
