@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from surrogateshap.doctor import calibrate as calibrate
 from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, SpecError
+from surrogateshap.housekeeping import forget as forget
+from surrogateshap.housekeeping import gc as gc
+from surrogateshap.housekeeping import run_details as run_details
+from surrogateshap.housekeeping import runs as runs
 from surrogateshap.targets import (
     find_run,
     is_file,
@@ -117,12 +121,14 @@ def apply(
     execution: Mapping[str, object] = MappingProxyType({}),
     emit: "Emit" = ignore,
     stop: threading.Event | None = None,
+    wait: bool = True,
 ) -> "Results":
     """Runs a spec or a saved plan, or goes on with what was interrupted.
 
     `execution` are keys of the spec's [execution] in place of what it says. `emit` is called with each event, from this
-    thread. Setting `stop` ends the run after the current shards with InterruptedRun. Raises SpecError, PlanError (a
-    stale plan), DeviceError and RunError too.
+    thread. Setting `stop` ends the run after the current shards with InterruptedRun. While
+    another process works in the store, the events of this run there are passed on, and its end is waited for; without
+    `wait` that raises RunError. Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
     """
     from surrogateshap.execute.run import execute
     from surrogateshap.plan.build import build_plan
@@ -134,7 +140,7 @@ def apply(
     if saved is not None:
         refuse_stale(saved, build_plan(compiled, None), target)
     with Store.open(store_folder(spec, store)) as opened:
-        return execute(compiled, opened, emit, stop or threading.Event())
+        return execute(compiled, opened, emit, stop or threading.Event(), wait)
 
 
 def show(target: str, *, store: Path | None = None) -> "Results":

@@ -37,6 +37,7 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
     help="Progress as bars, as lines, as JSON lines of events on stdout (in place of the table), or not at all.  "
     "[default: rich in a terminal, plain elsewhere]",
 )
+@click.option("--no-wait", is_flag=True, help="Fail at once where another process works in the store.")
 @store_option
 @allow_option
 @plugin_option
@@ -45,6 +46,7 @@ def command(
     target: Path,
     yes: bool,
     kind: str | None,
+    no_wait: bool,
     store: Path | None,
     allow_paths: tuple[Path, ...],
     allow_plugins: tuple[str, ...],
@@ -54,7 +56,8 @@ def command(
 
     Where somebody can answer, the plan is shown and asked about first. Progress is told on stderr; the ranking is
     printed on stdout: of many games, who is first and last. Ctrl-C stops after the current batch, a second one at
-    once; what was finished is kept.
+    once; what was finished is kept. Where another process applies the same run already, its progress is shown;
+    where it applies another one in the same store, this waits.
     """
     from surrogateshap import api
     from surrogateshap.cli.displays import make_display
@@ -78,6 +81,7 @@ def command(
                 execution=execution,
                 emit=display.emit,
                 stop=stop,
+                wait=not no_wait,
             )
     except (InterruptedRun, KeyboardInterrupt):
         again = command_line("apply", target, store, allow_paths, allow_plugins, execution)

@@ -22,6 +22,8 @@ COMMANDS = {
     "estimate": "Shapley values from any table of coalitions and values.",
     "evaluate": "How far a finished run agrees with retrained coalitions.",
     "anchors": "Choose, train and evaluate coalitions that tell how far values can be believed.",
+    "runs": "List the runs in a store, show one, or forget some.",
+    "gc": "Delete what no run in a store needs.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
     "verify": "Check a record against the files beside it.",
     "doctor": "Look at the environment: versions, devices, disk, the hub's cache and missing extras.",

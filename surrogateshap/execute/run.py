@@ -33,6 +33,7 @@ from surrogateshap.execute.looks import Looks
 from surrogateshap.execute.pace import Estimate
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.rounds import Rounds
+from surrogateshap.execute.waiting import Waiting
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import anchors_of_game, build_plan, fidelity_key, game_key
@@ -46,12 +47,18 @@ from surrogateshap.record.results import Fidelity, GameResult, Results, Stopped
 from surrogateshap.store import Store
 
 
-def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event) -> Results:
+def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event, wait: bool = True) -> Results:
     """Runs or resumes a plan; returns its results at once where the run is done.
+
+    While another process works in the store, its progress with this run is passed on, or its end waited for; with
+    `wait` off that is refused.
 
     Raises InterruptedRun when `stop` is set, RunError and DeviceError where it can't go on. What was finished is kept.
     """
-    with store.lock():
+    waiting = Waiting(compiled.run, store, emit, stop) if wait else None
+    with store.lock(waiting), store.using(compiled.run):
+        if waiting is not None:
+            waiting.catch_up()
         return _Attempt(compiled, store, emit, stop).go()
 
 

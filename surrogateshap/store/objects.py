@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from surrogateshap.errors import RunError
-from surrogateshap.store.atomic import atomic_write_bytes, make_folder
+from surrogateshap.store.atomic import atomic_write_bytes, holds, make_folder
 from surrogateshap.text import canonical_json, digest, harmless
 
 if TYPE_CHECKING:
@@ -26,17 +27,17 @@ class Objects:
         self._read_only = read_only
 
     def put(self, data: bytes, suffix: Suffix) -> str:
-        """Keeps `data`, durably, and returns its digest. An object that is there already is left alone."""
+        """Keeps `data`, durably, and returns its digest. An object that is there already, whole, is left alone."""
         name = digest(data)
         path = self._path(name, suffix)
         if self._read_only:
             raise read_only_error(self._folder)
-        if not path.exists():
-            try:
+        try:
+            if not holds(path, data):
                 make_folder(path.parent)
                 atomic_write_bytes(path, data)
-            except OSError as error:
-                raise unwritable_error(self._folder, error) from error
+        except OSError as error:
+            raise unwritable_error(self._folder, error) from error
         return name
 
     def get(self, name: str, suffix: Suffix) -> bytes | None:
@@ -59,6 +60,23 @@ class Objects:
     def has(self, name: str) -> bool:
         """Whether a file of that digest is there; whether it is whole shows when it is read."""
         return bool(_DIGEST.fullmatch(name)) and any(self._path(name, suffix).exists() for suffix in _SUFFIXES)
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the file of that digest; None where there is none."""
+        for suffix in _SUFFIXES if _DIGEST.fullmatch(name) else ():
+            with suppress(FileNotFoundError):
+                return self._path(name, suffix).stat().st_size
+        return None
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Digest and file of every object; other files are none of the store's. Raises RunError."""
+        try:
+            for folder in sorted(self._folder.iterdir()):
+                for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
+                    if path.suffix[1:] in _SUFFIXES and _DIGEST.fullmatch(path.stem):
+                        yield path.stem, path
+        except OSError as error:
+            raise unreadable_error(self._folder, error) from error
 
     def _path(self, name: str, suffix: Suffix) -> Path:
         return self._folder / name[:2] / f"{name}.{suffix}"

@@ -98,6 +98,7 @@ def make() -> Any:
         execution: Any = (),
         emit: Any,
         stop: Any,
+        wait: bool = True,
     ) -> object:
         calls.append(("apply", target, store, tuple(allow_paths), *allow_plugins))
         for event in EVENTS:
@@ -184,6 +185,7 @@ def _endless(
     execution: Any = (),
     emit: Any,
     stop: Any,
+    wait: bool = True,
 ) -> object:
     """A run whose batches are short where the target says so, and otherwise longer than a test waits."""
     emit(EVENTS[0])

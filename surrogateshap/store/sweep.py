@@ -1,0 +1,158 @@
+"""Lets go of what no run in the store needs."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from surrogateshap.errors import RunError
+from surrogateshap.store.objects import unwritable_error
+from surrogateshap.store.store import Store
+from surrogateshap.units import listed
+
+_RECORD = "record.json"
+_HEADER = 1 << 20
+"""Bytes of a safetensors header that are read, at most: those of a store name two arrays."""
+_KINDS = {"images": "images", "conditional": "losses", "values": "values", "features": "features", "texts": "features"}
+"""Of an object, by an array that it holds."""
+
+Follow = Callable[[str], Iterable[str]]
+"""An object to the keys that others may go by which belong to it: they are needed when it is."""
+
+
+@dataclass
+class Swept:
+    """What was let go, or would be."""
+
+    kinds: dict[str, tuple[int, int]]
+    """Kind -> (files, bytes)."""
+    rows: int = 0
+    """Of the index, whose objects are gone."""
+    kept_files: int = 0
+    """Objects that runs need, as `kept_bytes`."""
+    kept_bytes: int = 0
+    unlisted: tuple[str, ...] = ()
+    """Folders with a record of runs that the store doesn't know: they are left alone."""
+
+    def add(self, kind: str, files: Iterable[Path]) -> None:
+        """Counts some files."""
+        count, total = self.kinds.get(kind, (0, 0))
+        for file in files:
+            count, total = count + 1, total + file.lstat().st_size
+        self.kinds[kind] = (count, total)
+
+
+def sweep(store: Store, follow: Follow, *, dry_run: bool) -> Swept:
+    """Deletes what no run needs, or only counts it. A kill in between leaves a store that is whole.
+
+    Raises RunError where another process works in the store, and where runs are there of which nobody knows what they
+    use: those of a store that an older version made.
+    """
+    with store.lock():
+        # All objects are made under the lock: none here is being written, and no age says more than its use does.
+        needed = _needed(store, follow)
+        swept = Swept({})
+        gone, kept = [], set()
+        for digest, path in store.object_files():
+            if digest in needed:
+                kept.add(digest)
+                swept.kept_files, swept.kept_bytes = swept.kept_files + 1, swept.kept_bytes + path.stat().st_size
+            else:
+                gone.append((_kind(path), path))
+        try:
+            for kind, path in gone:
+                swept.add(kind, [path])
+                if not dry_run:
+                    path.unlink(missing_ok=True)
+            for kind, path in _leftovers(store, swept):
+                swept.add(kind, _below(path))
+                if not dry_run:
+                    _remove(path)
+        except OSError as error:
+            raise unwritable_error(store.root, error) from error
+        swept.rows = store.drop_rows(kept, dry_run=dry_run)
+    return swept
+
+
+def forget(store: Store, names: Iterable[str]) -> None:
+    """Takes runs out of the store, with their folders; what they alone need goes with the next `sweep`.
+
+    Raises RunError where another process works in the store.
+    """
+    with store.lock():
+        for name in names:
+            # The folder first: a kill in between leaves a run that can be forgotten again, and no folder of nobody's.
+            for folder in [*_folders(store, "runs"), *_folders(store, "shards")]:
+                if folder.name == name:
+                    try:
+                        _remove(folder)
+                    except OSError as error:
+                        raise unwritable_error(folder, error) from error
+            store.drop_run(name)
+
+
+def _needed(store: Store, follow: Follow) -> set[str]:
+    needed: set[str] = set()
+    unknown = []
+    for row in store.runs():
+        used = store.used(row.run)
+        if not used:
+            unknown.append(row.run)
+        needed |= used | {name for name in (row.plan, row.results, row.record) if name is not None}
+    if unknown:
+        raise RunError(
+            f"an older version made {listed(unknown)}, and what it uses is not known",
+            "Apply its spec again, which records it, or forget it: surrogateshap runs forget RUN.",
+        )
+    return needed | set(store.lookup(key for one in needed for key in follow(one)).values())
+
+
+def _leftovers(store: Store, swept: Swept) -> Iterator[tuple[str, Path]]:
+    """Kinds and paths of temporary files that a kill left, and of folders of runs that are not in the store."""
+    kept = {row.run for row in store.runs()}
+    for folder in [*(store.root / "objects").iterdir(), *_folders(store, "runs")]:
+        for path in folder.glob(".*.tmp"):
+            yield "temporary files", path
+    for folder in _folders(store, "runs"):
+        if folder.name in kept:
+            continue
+        if (folder / _RECORD).exists():  # someone may have moved a damaged database away, and wants this all the more
+            swept.unlisted = (*swept.unlisted, folder.name)
+        else:
+            yield "run folders", folder
+    for folder in _folders(store, "shards"):  # those of runs may be written by workers elsewhere, without the lock
+        if folder.name not in kept:
+            yield "shards", folder
+
+
+def _folders(store: Store, name: str) -> list[Path]:
+    """Real folders in a folder of the store: nothing is deleted through a link."""
+    parent = store.root / name
+    if not parent.is_dir() or parent.is_symlink():
+        return []
+    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def _below(path: Path) -> list[Path]:
+    return [one for one in path.rglob("*") if not one.is_dir()] if path.is_dir() else [path]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _kind(path: Path) -> str:
+    """Of an object, in the user's words."""
+    if path.suffix != ".safetensors":
+        return "documents"
+    try:
+        with path.open("rb") as file:
+            names = json.loads(file.read(min(_HEADER, int.from_bytes(file.read(8), "little"))))
+    except (OSError, ValueError):
+        return "damaged objects"
+    known = [_KINDS[name] for name in names if name in _KINDS] if isinstance(names, dict) else []
+    return known[0] if known else "other arrays"
