@@ -98,7 +98,7 @@ class WeightedQuantile(Utility):
             here = np.flatnonzero(below == start)
             near = summaries[:, start : start + step - 1]
             below[here] += (shares[here] @ near < self._q - _TOLERANCE).sum(axis=1)
-        release(summaries)
+            release(summaries)
         return self._at(below)
 
     def _at(self, below: Ints) -> Floats:
