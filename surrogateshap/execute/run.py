@@ -137,7 +137,7 @@ class _Attempt:
     def _compute(self) -> Results:
         crew = Crew(partial(open_backend, self._compiled, self._store, self._warn), self._stop, self._warn)
         try:
-            with threadpool_limits(self._spec.execution.threads, user_api="blas"):
+            with threadpool_limits(self._spec.execution.threads, user_api="blas"), on_gpu(self._gpus):
                 return self._work(crew)
         except NotFiniteError as error:
             problem = self._compiled.checked.loaded.problem(error.key, error.message, error.remedy)
