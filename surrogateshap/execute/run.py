@@ -33,6 +33,7 @@ from surrogateshap.execute.looks import Looks
 from surrogateshap.execute.pace import Estimate
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.rounds import Rounds
+from surrogateshap.execute.spectra import on_gpu
 from surrogateshap.execute.waiting import Waiting
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
@@ -67,9 +68,10 @@ class _Attempt:
         self._compiled, self._store = compiled, store
         self._spec, self._run = compiled.spec, compiled.run
         execution = compiled.spec.execution
-        self._plan: Plan = build_plan(
-            compiled, store, guess_device(execution.devices, execution.threads, execution.workers)
-        )
+        device = guess_device(execution.devices, execution.threads, execution.workers)
+        self._plan: Plan = build_plan(compiled, store, device)
+        named = execution.devices if isinstance(execution.devices, tuple) else ("cuda:0",)
+        self._gpus = named if device.kind == "cuda" else ()
         self._resolved = without_paths(build_plan(compiled, None))
         totals = {stage.id: stage.total for stage in self._plan.stages}
         estimates = {
