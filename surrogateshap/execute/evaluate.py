@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from surrogateshap.errors import RunError
 from surrogateshap.execute.beside import Layers, read_head, reference_moments
+from surrogateshap.execute.damage import DamagedError
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, Utility, make_utility
 from surrogateshap.games.encoded import Floats, Moments
 from surrogateshap.plan import keys
@@ -34,7 +34,7 @@ class Features:
             name = self._store.lookup([key]).get(key)
             arrays = self._store.get_arrays(name) if name is not None else None
             if arrays is None:
-                raise _damaged()
+                raise DamagedError(key)
             self._objects[key] = arrays
         return self._objects[key]
 
@@ -82,11 +82,11 @@ class Features:
         if named is None:
             return None
         found = self._store.find_images(named.values())
-        if len(found) < len(set(named.values())):
-            raise _damaged()
+        for missing in {key for key in named.values() if key not in found}:
+            raise DamagedError(missing)
         arrays = {made: self._store.get_arrays(made) for made in {at[0] for at in found.values()}}
-        if any(each is None for each in arrays.values()):
-            raise _damaged()
+        for damaged in {made for made, each in arrays.items() if each is None}:
+            raise DamagedError(damaged)
         views = {made: each["features"] for made, each in arrays.items() if each is not None}
         spec, manifest = self._compiled.spec, self._compiled.checked.manifest
         rows = own_rows(game.pool, manifest, spec.seed)[np.asarray(images, np.int64)]
@@ -112,10 +112,6 @@ class Features:
         second = None if game.second is None else self.of_pool(pool, game.second, found, images)
         head: Layers = () if game.head is None else read_head(game.head)
         return encoded, self.of_reference(game), second, head
-
-
-def _damaged() -> RunError:
-    return RunError("an object of the store is missing or damaged", "Run `apply` again: it is made anew.")
 
 
 def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:
