@@ -82,8 +82,10 @@ def forget(names: Sequence[str], *, store: Path | None = None) -> tuple[str, ...
     return tuple(dict.fromkeys(found))
 
 
-def gc(*, store: Path | None = None, dry_run: bool = False) -> "Cleanup":
+def gc(*, store: Path | None = None, dry_run: bool = False, check: bool = False) -> "Cleanup":
     """Deletes what no run of a store needs, or only tells what that is.
+
+    With `check` all objects are read, and damaged ones deleted too: `apply` makes them anew.
 
     Raises RunError where another process works in the store, or nobody knows what a run uses.
     """
@@ -95,7 +97,7 @@ def gc(*, store: Path | None = None, dry_run: bool = False) -> "Cleanup":
     folder = _only(store)
     _existing(folder).close()
     with Store.open(folder) as opened:
-        swept = sweep(opened, lambda made: (keys.provenance(made), keys.spent(made)), dry_run=dry_run)
+        swept = sweep(opened, lambda made: (keys.provenance(made), keys.spent(made)), dry_run=dry_run, check=check)
     kinds = tuple(Freed(kind=kind, files=files, bytes=size) for kind, (files, size) in sorted(swept.kinds.items()))
     return Cleanup(
         dry_run=dry_run,
@@ -167,6 +169,7 @@ def _stages(told: "Iterable[Event]", status: str) -> "tuple[StageSummary, ...]":
     from surrogateshap.runs import StageSummary
 
     stages: dict[str, StageSummary] = {}
+    before: dict[str, StageSummary] = {}
     for one in told:
         match one:
             case RunStarted():
@@ -188,7 +191,8 @@ def _stages(told: "Iterable[Event]", status: str) -> "tuple[StageSummary, ...]":
                 stages[one.stage] = stage.model_copy(update=changes)
             case StageFinished() if one.stage in stages:
                 stage = stages[one.stage]
-                changes = {"done": stage.total, "seconds": stage.seconds + one.seconds}
+                earlier = before[one.stage].seconds if one.stage in before else 0.0
+                changes = {"done": stage.total, "seconds": earlier + one.seconds}
                 stages[one.stage] = stage.model_copy(update=changes)
             case _:
                 pass

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@click.option("--check", is_flag=True, help="Read all objects, and delete damaged ones too: apply makes them anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @store_option
-def command(dry_run: bool, as_json: bool, store: Path | None) -> None:
+def command(dry_run: bool, check: bool, as_json: bool, store: Path | None) -> None:
     """Delete what no run in a store needs.
 
     All runs are kept, interrupted ones too, until `surrogateshap runs forget` takes them out.
@@ -26,7 +27,7 @@ def command(dry_run: bool, as_json: bool, store: Path | None) -> None:
     from surrogateshap import api
     from surrogateshap.report import json_text
 
-    done = api.gc(store=store, dry_run=dry_run)
+    done = api.gc(store=store, dry_run=dry_run, check=check)
     click.echo(json_text(done) if as_json else "\n".join(_lines(done)))
 
 

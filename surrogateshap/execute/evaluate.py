@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from surrogateshap.errors import RunError
 from surrogateshap.execute.beside import Layers, read_head, reference_moments
+from surrogateshap.execute.damage import DamagedError
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, Utility, make_utility
 from surrogateshap.games.encoded import Floats, Moments, Views
 from surrogateshap.games.spill import release, room, spill_to
@@ -34,7 +34,7 @@ class Features:
     def _object(self, name: str | None) -> dict[str, np.ndarray]:
         arrays = None if name is None else self._store.get_arrays(name)
         if arrays is None:
-            raise _damaged()
+            raise DamagedError(name or "")
         return arrays
 
     def _read(self, key: str) -> dict[str, np.ndarray]:
@@ -94,8 +94,8 @@ class Features:
         if named is None:
             return None
         found = self._store.find_images(named.values())
-        if len(found) < len(set(named.values())):
-            raise _damaged()
+        for missing in {key for key in named.values() if key not in found}:
+            raise DamagedError(missing)
         spec, manifest = self._compiled.spec, self._compiled.checked.manifest
         rows = own_rows(game.pool, manifest, spec.seed)[np.asarray(images, np.int64)]
         places = [found[named[row]] if row >= 0 else None for row in rows.tolist()]
@@ -128,10 +128,6 @@ class Features:
         second = None if game.second is None else self.of_pool(pool, game.second, found, images)
         head: Layers = () if game.head is None else read_head(game.head)
         return encoded, self.of_reference(game), second, head
-
-
-def _damaged() -> RunError:
-    return RunError("an object of the store is missing or damaged", "Run `apply` again: it is made anew.")
 
 
 def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:

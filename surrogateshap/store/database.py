@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ class Database:
         """Closes this process's connections. One inherited through a fork is left to the process that made it."""
         own = [self._connections.pop(key)[0] for key in list(self._connections) if key[0] == os.getpid()]
         if own and not self._read_only:  # readers elsewhere may keep the WAL alive; what it holds belongs in the file
-            with self._errors():
+            with suppress(sqlite3.Error):  # there is no room: then it stays in the WAL, which is as good
                 own[0].execute("PRAGMA wal_checkpoint(PASSIVE)")
         for connection in own:
             connection.close()

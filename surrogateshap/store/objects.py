@@ -1,5 +1,6 @@
 """Immutable files named by the SHA-256 of their bytes: `objects/ab/<digest>.<suffix>`."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,16 @@ class Objects:
         """Whether a file of that digest is there; whether it is whole shows when it is read."""
         return bool(_DIGEST.fullmatch(name)) and any(self._path(name, suffix).exists() for suffix in _SUFFIXES)
 
+    def drop(self, name: str) -> None:
+        """Deletes the object of that digest, if it is there."""
+        if self._read_only:
+            raise read_only_error(self._folder)
+        for suffix in _SUFFIXES if _DIGEST.fullmatch(name) else ():
+            try:
+                self._path(name, suffix).unlink(missing_ok=True)
+            except OSError as error:
+                raise unwritable_error(self._folder, error) from error
+
     def size(self, name: str) -> int | None:
         """Bytes of the file of that digest; None where there is none."""
         for suffix in _SUFFIXES if _DIGEST.fullmatch(name) else ():
@@ -77,6 +88,14 @@ class Objects:
                         yield path.stem, path
         except OSError as error:
             raise unreadable_error(self._folder, error) from error
+
+    def whole(self, name: str, path: Path) -> bool:
+        """Whether the file holds what it is named by. Raises RunError where it can't be read."""
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == name
+        except OSError as error:
+            raise unreadable_error(path, error) from error
 
     def _path(self, name: str, suffix: Suffix) -> Path:
         return self._folder / name[:2] / f"{name}.{suffix}"

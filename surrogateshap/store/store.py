@@ -125,9 +125,17 @@ class Store(RunTable, IndexTable):
         """The file's bytes; None where it is missing or damaged."""
         return self._objects.get(digest, suffix)
 
+    def drop(self, digest: str) -> None:
+        """Deletes an object: what was found by it is as good as absent."""
+        self._objects.drop(digest)
+
     def object_files(self) -> Iterator[tuple[str, Path]]:
         """Digest and file of every object."""
         return self._objects.files()
+
+    def whole(self, digest: str, path: Path) -> bool:
+        """Whether an object's file holds what it is named by."""
+        return self._objects.whole(digest, path)
 
     def object_sizes(self, digests: Iterable[str]) -> dict[str, int]:
         """Bytes of those objects that are there."""

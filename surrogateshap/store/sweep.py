@@ -12,6 +12,7 @@ from surrogateshap.store.store import Store
 from surrogateshap.units import listed
 
 _RECORD = "record.json"
+_DAMAGED = "damaged objects"
 _HEADER = 1 << 20
 """Bytes of a safetensors header that are read, at most: those of a store name two arrays."""
 _KINDS = {"images": "images", "conditional": "losses", "values": "values", "features": "features", "texts": "features"}
@@ -43,8 +44,10 @@ class Swept:
         self.kinds[kind] = (count, total)
 
 
-def sweep(store: Store, follow: Follow, *, dry_run: bool) -> Swept:
+def sweep(store: Store, follow: Follow, *, dry_run: bool, check: bool = False) -> Swept:
     """Deletes what no run needs, or only counts it. A kill in between leaves a store that is whole.
+
+    With `check` all objects are read, and those count as gone whose bytes have changed.
 
     Raises RunError where another process works in the store, and where runs are there of which nobody knows what they
     use: those of a store that an older version made.
@@ -55,7 +58,9 @@ def sweep(store: Store, follow: Follow, *, dry_run: bool) -> Swept:
         swept = Swept({})
         gone, kept = [], set()
         for digest, path in store.object_files():
-            if digest in needed:
+            if check and not store.whole(digest, path):
+                gone.append((_DAMAGED, path))
+            elif digest in needed:
                 kept.add(digest)
                 swept.kept_files, swept.kept_bytes = swept.kept_files + 1, swept.kept_bytes + path.stat().st_size
             else:
@@ -153,6 +158,6 @@ def _kind(path: Path) -> str:
         with path.open("rb") as file:
             names = json.loads(file.read(min(_HEADER, int.from_bytes(file.read(8), "little"))))
     except (OSError, ValueError):
-        return "damaged objects"
+        return _DAMAGED
     known = [_KINDS[name] for name in names if name in _KINDS] if isinstance(names, dict) else []
     return known[0] if known else "other arrays"
