@@ -126,7 +126,8 @@ class _Attempt:
         return None if document is None else Results.model_validate(document)
 
     def _compute(self) -> Results:
-        crew = Crew(partial(open_backend, self._compiled, self._store, self._warn), self._stop, self._warn)
+        opening = partial(open_backend, self._compiled, self._store, self._warn, self._stop)
+        crew = Crew(opening, self._stop, self._warn)
         try:
             with threadpool_limits(self._spec.execution.threads, user_api="blas"):
                 return self._work(crew)
