@@ -99,21 +99,33 @@ class Kernel(Utility):
 
     def _inner(self, weights: sp.csr_array) -> Floats:
         """(K, N): products of each weighting's embedding with each image's, both less the reference's."""
-        images, columns = self._images(self._features), sp.csc_array(weights)
+        columns = sp.csc_array(weights)
+        columns.sort_indices()
+        first = np.full(columns.shape[1], len(self._features))
+        held = np.diff(columns.indptr) > 0
+        first[held] = columns.indices[columns.indptr[:-1][held]]
+        # Images of the same weightings lie together, so that a tile has to do with few of them.
+        images = self._images(self._features, np.argsort(first, kind="stable"))
         out = room((weights.shape[0], len(self._features)))
-        tiles = images.tiles
-        for place, across in enumerate(tiles):
+
+        def add(by: Ints, to: Ints, found: Floats) -> None:
+            part = sp.csr_array(columns[:, by])
+            rows = np.flatnonzero(np.diff(part.indptr))
+            out[np.ix_(rows, to)] += part[rows] @ found
+
+        for place, across in enumerate(images.tiles):
             some = images[across]
-            for down in tiles[place:]:
+            for down in images.tiles[place:]:
+                by, to = images.images[across], images.images[down]
                 found = self._function.between(some, some if down == across else images[down])
-                out[:, down] += columns[:, across] @ found
+                add(by, to, found)
                 if down != across:
-                    out[:, across] += columns[:, down] @ found.T
+                    add(to, by, found.T)
             release(out)
         offset = weights @ self._to_reference
-        for down in tiles:
-            out[:, down] += self._reference - self._to_reference[down] - offset[:, None]
-        release(out)
+        for part in blocks(*out.shape):
+            out[part] += self._reference - self._to_reference - offset[part, None]
+            release(out)
         release(self._features)
         return np.asarray(out)
 
@@ -164,11 +176,11 @@ class Kernel(Utility):
 
 
 class _Images:
-    """Some images as a kernel takes them, in tiles of which two have 32 MiB of kernel between them."""
+    """Some images as a kernel takes them, in tiles of which two have 16 MiB of kernel between them."""
 
     def __init__(self, features: Views, function: KernelFunction, images: Ints) -> None:
         self._features, self._function, self.images = features, function, images
-        side = isqrt(base.BLOCK)
+        side = isqrt(base.BLOCK // 2)
         self.tiles: Sequence[slice] = [slice(at, min(at + side, len(images))) for at in range(0, len(images), side)]
 
     def __getitem__(self, part: slice) -> Floats:
