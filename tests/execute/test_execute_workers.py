@@ -63,8 +63,9 @@ def test_two_workers_come_to_the_bytes_of_one_also_when_one_is_killed(
     assert run_files(tiny.folder / "one", run) == run_files(tiny.folder / "two", run)
     told = [event.message for event in events if isinstance(event, Warned)]
     assert any("was killed by signal 9: its batch is done anew" in message for message in told)
-    workers = {event.device for event in events if isinstance(event, DeviceProgress)}
-    assert workers <= {"cpu", "cpu (2)"}
+    used = {event.device: event.images for event in events if isinstance(event, DeviceProgress)}
+    assert used.keys() <= {"cpu", "cpu (2)"}
+    assert sum(used.values()) == 40 + 40 + 32  # of each proxy, and without a condition, which both share
     assert not children()
     left = [event.left for event in events if isinstance(event, StageProgress)]
     assert all(seconds is not None and seconds >= 0 for seconds in left)
