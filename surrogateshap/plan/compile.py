@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +89,9 @@ class Compiled:
         return f"{self.spec.name}-{self.plan_id[:10]}"
 
     def with_execution(self, changes: Mapping[str, object]) -> "Compiled":
-        """The same, with other values of keys of [execution]. Raises SpecError for values that these don't take.
-
-        Also, changed or not, where they need a package that isn't installed.
-        """
+        """The same, with other values of keys of [execution]. Raises SpecError for values that these don't take."""
+        if not changes:
+            return self
         loaded = self.checked.loaded
         try:
             execution = ExecutionSection.model_validate({**loaded.spec.execution.model_dump(), **changes})
@@ -105,11 +103,6 @@ class Compiled:
                 for key in wrong
             ]
             raise SpecError(problems) from None
-        if execution.backend == "ray" and find_spec("ray") is None:
-            message, remedy = "`ray` needs Ray, which is not installed", 'pip install "surrogateshap[ray]"'
-            if "backend" in changes:
-                raise SpecError([Problem("--backend", 0, "", message, remedy)])
-            raise SpecError([loaded.problem(("execution", "backend"), message, remedy)])
         spec = loaded.spec.model_copy(update={"execution": execution})
         return replace(self, checked=replace(self.checked, loaded=replace(loaded, spec=spec)))
 

@@ -95,7 +95,7 @@ class Filled:
             totals = {stage.id: stage.total for stage in plan.stages}
             progress = Progress(plan.run, store, self.events.append, threading.Event(), totals)
             stop = threading.Event()
-            crew = Crew(partial(open_backend, self.compiled, store, print, stop), stop)
+            crew = Crew(partial(open_backend, self.compiled, store, print), stop)
             filler = Filler(self.compiled, store, crew, progress)
             for name in self.compiled.checked.encoders:
                 filler.encode_references(name)

@@ -36,7 +36,7 @@ def _serve(questions: IO[bytes], answers: IO[bytes], setup: Any) -> None:
             if future.cancelled():
                 return
             error = future.exception()
-            heard = Heard("done", number, future.result()) if error is None else Heard("error", number, plain(error))
+            heard = Heard("done", number, future.result()) if error is None else Heard("error", number, _plain(error))
             with lock, suppress(OSError):
                 write_frame(answers, heard)
 
@@ -55,7 +55,7 @@ def _serve(questions: IO[bytes], answers: IO[bytes], setup: Any) -> None:
     assembly.close()
 
 
-def plain(error: BaseException) -> Exception:
+def _plain(error: BaseException) -> Exception:
     """An error that the run can read, whatever library it comes from; of a broken device nothing else can be had."""
     from surrogateshap.errors import RunError, SurrogateShapError
     from surrogateshap.execute.assembly import DroppedError

@@ -1,6 +1,5 @@
 """Which backend does a run's work."""
 
-import threading
 from collections.abc import Callable
 
 from surrogateshap.execute.backends import Backend
@@ -9,19 +8,14 @@ from surrogateshap.plan.compile import Compiled
 from surrogateshap.store import Store
 
 
-def open_backend(compiled: Compiled, store: Store, say: Callable[[str], None], stop: threading.Event) -> Backend:
+def open_backend(compiled: Compiled, store: Store, say: Callable[[str], None]) -> Backend:
     """As the spec's [execution] asks. Raises DeviceError where a device isn't there.
 
-    `say` is told what takes long before anything can be counted: downloads. `stop` ends the wait for a cluster.
+    `say` is told what takes long before anything can be counted: downloads.
     """
     from surrogateshap.execute.device import choose_devices, threads_of
 
     execution, batch = compiled.spec.execution, known_batch(compiled, store)
-    if execution.backend == "ray":
-        from surrogateshap.execute.backends.on_ray import OnRay
-
-        download(compiled, compiled.checked.snapshots, say)
-        return OnRay(compiled, store, batch, stop, say)
     devices = choose_devices(execution.devices, execution.workers)
     if len(devices) == 1:
         from surrogateshap.execute.backends.here import Here
