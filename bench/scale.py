@@ -5,9 +5,9 @@
     python bench/scale.py workers             # 1, 2 and 4 processes on this machine's CPU; see workers.py
 
 `evaluate`: seconds and peak memory of each utility, in a process of its own. Beside each: the loop that finds a
-coalition's value from its images' features, on a few coalitions, and by how much it is slower for all of them. Both must
-give the same values, with no finite pool's bias taken off. A kernel distance has every pair of a coalition's images in
-that loop: it is timed on small coalitions, and scaled with the square of their images.
+coalition's value from its images' features, on a few coalitions, and by how much it is slower for all of them. Both
+must give the same values, with no finite pool's bias taken off. A kernel distance has every pair of a coalition's
+images in that loop: it is timed on small coalitions, and scaled with the square of their images.
 """
 
 import argparse
