@@ -107,6 +107,7 @@ def gc(*, store: Path | None = None, dry_run: bool = False, check: bool = False)
         rows=swept.rows,
         kept_files=swept.kept_files,
         kept_bytes=swept.kept_bytes,
+        unfinished=swept.unfinished,
         unlisted=swept.unlisted,
     )
 

@@ -95,5 +95,7 @@ class Cleanup(_Data):
     kept_files: int
     """Objects that runs need, as `kept_bytes`."""
     kept_bytes: int
+    unfinished: tuple[str, ...]
+    """Runs that were done, and have lost objects since: `apply` makes those anew."""
     unlisted: tuple[str, ...]
     """Folders below `runs` with a record of runs that the store doesn't know: they are left alone."""

@@ -39,5 +39,7 @@ def _lines(done: "Cleanup") -> Iterator[str]:
     if done.rows:
         yield f"  keys of the index: {count(done.rows)}"
     yield f"Kept {size(done.kept_bytes)} in {plural(done.kept_files, 'object')} that runs need"
+    if done.unfinished:
+        yield f"To be applied again, for they have lost objects: {listed(done.unfinished)}"
     if done.unlisted:
         yield f"Left alone, records of runs that are not in the list: {listed(done.unlisted)}"

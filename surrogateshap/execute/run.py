@@ -139,8 +139,8 @@ class _Attempt:
         row = self._store.run(self._run)
         if row is None or row.run != self._run or row.status != "done" or row.results is None:
             return None
-        if self._plan.pending or row.record is None or self._store.get_json(row.record) is None:
-            return None  # something is lost: it is made again
+        if row.record is None or self._store.get_json(row.record) is None:
+            return None
         if not (run_folder(self._store, self._run) / RECORD).is_file():
             return None
         document = self._store.get_json(row.results)

@@ -125,6 +125,12 @@ class Store(RunTable, IndexTable):
         """The file's bytes; None where it is missing or damaged."""
         return self._objects.get(digest, suffix)
 
+    def settle(self, run: str) -> None:
+        """Once a run is done: it no longer needs objects that are gone. Others have taken their place."""
+        gone = [name for name in self.used(run) if not self._objects.has(name)]
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM uses WHERE run = ? AND digest = ?", ((run, name) for name in gone))
+
     def drop(self, digest: str) -> None:
         """Deletes an object: what was found by it is as good as absent."""
         self._objects.drop(digest)

@@ -33,6 +33,8 @@ class Swept:
     kept_files: int = 0
     """Objects that runs need, as `kept_bytes`."""
     kept_bytes: int = 0
+    unfinished: tuple[str, ...] = ()
+    """Runs that were done, and have lost objects since."""
     unlisted: tuple[str, ...] = ()
     """Folders with a record of runs that the store doesn't know: they are left alone."""
 
@@ -47,7 +49,8 @@ class Swept:
 def sweep(store: Store, follow: Follow, *, dry_run: bool, check: bool = False) -> Swept:
     """Deletes what no run needs, or only counts it. A kill in between leaves a store that is whole.
 
-    With `check` all objects are read, and those count as gone whose bytes have changed.
+    With `check` all objects are read, and those count as gone whose bytes have changed. Runs that need one which is
+    gone are no longer done: `apply` makes it anew.
 
     Raises RunError where another process works in the store, and where runs are there of which nobody knows what they
     use: those of a store that an older version made.
@@ -77,6 +80,12 @@ def sweep(store: Store, follow: Follow, *, dry_run: bool, check: bool = False) -
         except OSError as error:
             raise unwritable_error(store.root, error) from error
         swept.rows = store.drop_rows(kept, dry_run=dry_run)
+        if check:
+            swept.unfinished = tuple(
+                row.run for row in store.runs() if row.status == "done" and store.used(row.run) - kept
+            )
+            for run in swept.unfinished if not dry_run else ():
+                store.set_status(run, "interrupted")
     return swept
 
 
