@@ -3,11 +3,16 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from surrogateshap.doctor import calibrate as calibrate
 from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, SpecError
+from surrogateshap.housekeeping import forget as forget
+from surrogateshap.housekeeping import gc as gc
+from surrogateshap.housekeeping import run_details as run_details
+from surrogateshap.housekeeping import runs as runs
 from surrogateshap.targets import (
     find_run,
     is_file,
@@ -56,20 +61,28 @@ def validate(spec: Path, *, allow_paths: Sequence[Path] = (), allow_plugins: Seq
 
 
 def plan(
-    target: Path, *, store: Path | None = None, allow_paths: Sequence[Path] = (), allow_plugins: Sequence[str] = ()
+    target: Path,
+    *,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
 ) -> "Plan":
-    """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan."""
+    """What `apply` would do with a spec or a saved plan. Raises SpecError, and PlanError for a stale plan.
+
+    `execution` are keys of the spec's [execution], such as `devices`, in place of what it says.
+    """
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
     from surrogateshap.plan.device import guess_device
     from surrogateshap.store import Store
 
     spec, saved = spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
-    execution = compiled.spec.execution
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
+    asked = compiled.spec.execution
     opened = Store.existing(store_folder(spec, store))
     try:
-        made = build_plan(compiled, opened, guess_device(execution.devices, execution.threads))
+        made = build_plan(compiled, opened, guess_device(asked.devices, asked.threads, asked.workers))
     finally:
         if opened is not None:
             opened.close()
@@ -105,13 +118,17 @@ def apply(
     store: Path | None = None,
     allow_paths: Sequence[Path] = (),
     allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
     emit: "Emit" = ignore,
     stop: threading.Event | None = None,
+    wait: bool = True,
 ) -> "Results":
     """Runs a spec or a saved plan, or goes on with what was interrupted.
 
-    `emit` is called with each event, from this thread. Setting `stop` ends the run after the current shard with
-    InterruptedRun. Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
+    `execution` are keys of the spec's [execution] in place of what it says. `emit` is called with each event, from this
+    thread. Setting `stop` ends the run after the current shards with InterruptedRun. While another process works in the
+    store, the events of this run there are passed on, and its end is waited for; without `wait` that raises RunError.
+    Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
     """
     from surrogateshap.execute.run import execute
     from surrogateshap.plan.build import build_plan
@@ -119,29 +136,29 @@ def apply(
     from surrogateshap.store import Store
 
     spec, saved = spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
     if saved is not None:
         refuse_stale(saved, build_plan(compiled, None), target)
     with Store.open(store_folder(spec, store)) as opened:
-        return execute(compiled, opened, emit, stop or threading.Event())
+        return execute(compiled, opened, emit, stop or threading.Event(), wait)
 
 
 def work(
     target: Path,
     shard: tuple[int, int],
     *,
-    devices: "str | Sequence[str] | None" = None,
     store: Path | None = None,
     allow_paths: Sequence[Path] = (),
     allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
     say: Callable[[str], None] = _silent,
     stop: threading.Event | None = None,
 ) -> None:
     """Makes and encodes one part of a run's images, for `apply` to merge: (i, N) is every N-th shard from the i-th on.
 
-    Returns when all of them are there; what was finished before is not done again. `devices` are as in the spec, by
-    default the spec's; `say` is told how far it is. Raises SpecError (also where a run's images are chosen as it goes
-    on), PlanError, DeviceError, RunError, and InterruptedRun once `stop` is set.
+    Returns when all of them are there; what was finished before is not done again. `execution` are keys of the spec's
+    [execution] in place of what it says; `say` is told how far it is. Raises SpecError (also where a run's images are
+    chosen as it goes on), PlanError, DeviceError, RunError, and InterruptedRun once `stop` is set.
     """
     from surrogateshap.execute.worker import Share
     from surrogateshap.execute.worker import work as do
@@ -150,10 +167,10 @@ def work(
 
     share = Share(*shard)
     spec, saved = spec_of(target, allow_paths)
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
     if saved is not None:
         refuse_stale(saved, build_plan(compiled, None), target)
-    do(compiled, store_folder(spec, store), share, devices, say, stop or threading.Event())
+    do(compiled, store_folder(spec, store), share, say, stop or threading.Event())
 
 
 def show(target: str, *, store: Path | None = None) -> "Results":

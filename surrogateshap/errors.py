@@ -85,6 +85,10 @@ class VerificationError(SurrogateShapError):
     exit_code = 7
 
 
+WORKER = "surrogateshap-worker"
+"""How the names of threads begin that may still be in the middle of a batch when a run was stopped at once."""
+
+
 class InterruptedRun(SurrogateShapError):  # noqa: N818 - an interruption is not an error of anyone's
     """The user stopped a run; what it finished is kept."""
 

@@ -42,6 +42,8 @@ def modules_after(arguments: list[str], cwd: Path) -> set[str]:
         ["schema"],
         ["estimate", "--help"],
         ["doctor", "--help"],
+        ["runs"],
+        ["gc"],
         ["anchors", "plan", "spec.toml", "--count", "4", "-o", "anchors"],
         ["anchors", "train", "--help"],
     ],
@@ -53,7 +55,7 @@ def test_light_commands_stay_light(arguments: list[str], tmp_path: Path) -> None
     loaded = modules_after(arguments, tmp_path)
     assert loaded.isdisjoint(HEAVY)
     assert "surrogateshap" in loaded
-    if arguments[0] in ("--help", "show", "verify", "schema"):
+    if arguments[0] in ("--help", "show", "verify", "schema", "runs"):
         assert loaded.isdisjoint({"polars", "numpy"})
 
 

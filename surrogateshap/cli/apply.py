@@ -14,6 +14,7 @@ import click
 from surrogateshap.cli.options import (
     allow_option,
     command_line,
+    execution_options,
     objects_option,
     plugin_option,
     store_option,
@@ -37,30 +38,35 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
     help="Progress as bars, as lines, as JSON lines of events on stdout (in place of the table), or not at all.  "
     "[default: rich in a terminal, plain elsewhere]",
 )
+@click.option("--no-wait", is_flag=True, help="Fail at once where another process works in the store.")
 @store_option
 @objects_option
 @allow_option
 @plugin_option
+@execution_options
 def command(
     target: Path,
     yes: bool,
     kind: str | None,
+    no_wait: bool,
     store: Path | None,
     allow_paths: tuple[Path, ...],
     allow_plugins: tuple[str, ...],
+    execution: dict[str, object],
 ) -> int:
     """Run a spec or a saved plan, or go on with what was interrupted.
 
     Where somebody can answer, the plan is shown and asked about first. Progress is told on stderr; the ranking is
     printed on stdout: of many games, who is first and last. Ctrl-C stops after the current batch, a second one at
-    once; what was finished is kept.
+    once; what was finished is kept. Where another process applies the same run already, its progress is shown;
+    where it applies another one in the same store, this waits.
     """
     from surrogateshap import api
     from surrogateshap.cli.displays import make_display
     from surrogateshap.report import overview, table
 
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
+        plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins, execution=execution)
         if plan.pending:
             click.echo(api.explain(plan), err=True)
             if not click.confirm("Apply this plan?", err=True):
@@ -74,11 +80,13 @@ def command(
                 store=store,
                 allow_paths=allow_paths,
                 allow_plugins=allow_plugins,
+                execution=execution,
                 emit=display.emit,
                 stop=stop,
+                wait=not no_wait,
             )
     except (InterruptedRun, KeyboardInterrupt):
-        again = command_line("apply", target, store, allow_paths, allow_plugins)
+        again = command_line("apply", target, store, allow_paths, allow_plugins, execution)
         click.echo(f"Interrupted: what was finished is kept. Go on with: {again}", err=True)
         return InterruptedRun.exit_code
     if display.failure is not None:

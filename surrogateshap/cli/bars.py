@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from surrogateshap.cli.display import Display, how_far, left, speed
+from surrogateshap.cli.display import Display, how_far, left, speed, usage
 from surrogateshap.events import (
     DeviceProgress,
     Event,
@@ -50,6 +50,7 @@ class BarsDisplay(Display):
             console=console or _Stderr(),
         )
         self._tasks: dict[str, tuple[TaskID, StageInfo]] = {}
+        self._devices: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -73,17 +74,19 @@ class BarsDisplay(Display):
                 self._advance(event)
             case StageFinished():
                 self._update(event.stage, done=True, pace="cached" if event.cached else f"in {duration(event.seconds)}")
+            case DeviceProgress():
+                self._use(event)
             case Warned():
                 self.line(f"Warning: {harmless(event.message, 1000)}")
-            case DeviceProgress() | RankingUpdated() | RunFinished() | RunFailed() | RunInterrupted():
+            case RankingUpdated() | RunFinished() | RunFailed() | RunInterrupted():
                 pass  # the command itself tells these
             case _:
                 assert_never(event)
 
     def _begin(self, stages: tuple[StageInfo, ...]) -> None:
-        for task, _ in self._tasks.values():
+        for task in (*(task for task, _ in self._tasks.values()), *self._devices.values()):
             self._progress.remove_task(task)
-        self._tasks = {}
+        self._tasks, self._devices = {}, {}
         for stage in stages:
             cached = stage.cached >= stage.total
             task = self._progress.add_task(
@@ -94,6 +97,16 @@ class BarsDisplay(Display):
                 pace="cached" if cached else "",
             )
             self._tasks[stage.id] = (task, stage)
+
+    def _use(self, event: DeviceProgress) -> None:
+        """A row for each device, whose bar is the share of the time that it computes."""
+        images, *more = usage(event)
+        if event.device not in self._devices:
+            self._devices[event.device] = self._progress.add_task(
+                harmless(event.device, 40), total=1.0, far="", pace=""
+            )
+        busy = event.utilisation or 0.0
+        self._progress.update(self._devices[event.device], completed=busy, far=images, pace=", ".join(more))
 
     def _advance(self, event: StageProgress) -> None:
         if event.stage in self._tasks:

@@ -23,10 +23,12 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.text import harmless
-from surrogateshap.units import count, duration, plural
+from surrogateshap.units import count, duration, plural, size
 
 PROGRESS_EVERY = 5.0
 """Seconds between two plain progress lines of a stage."""
+DEVICE_EVERY = 60.0
+"""The same of a device."""
 
 
 class Display:
@@ -113,11 +115,16 @@ class PlainDisplay(Display):
             case StageFinished():
                 how = "was there already" if event.cached else f"finished in {duration(event.seconds)}"
                 self.line(f"{self._title(event.stage)}: {how}")
+            case DeviceProgress():
+                now = self._clock()
+                if now - self._last.get(event.device, now - DEVICE_EVERY) >= DEVICE_EVERY:
+                    self._last[event.device] = now
+                    self.line(f"{harmless(event.device, 60)}: {', '.join(usage(event))}")
             case Warned():
                 self.line(f"Warning: {harmless(event.message, 1000)}")
             case RunFinished():
                 self.line("All of it was there already" if event.cached else f"Finished in {duration(event.seconds)}")
-            case DeviceProgress() | RankingUpdated() | RunFailed() | RunInterrupted():
+            case RankingUpdated() | RunFailed() | RunInterrupted():
                 pass  # the command itself tells these
             case _:
                 assert_never(event)
@@ -140,6 +147,19 @@ def speed(progress: StageProgress, unit: str) -> str:
 
 
 def left(progress: StageProgress) -> str:
-    """`3 min 20 s left`; empty where unknown."""
+    """`3 min 20 s left`: until the run is done, or else the stage; empty where unknown."""
+    if progress.left is not None:
+        return f"{duration(progress.left)} left in all"
     pending = progress.total - progress.done
     return f"{duration(pending / progress.rate)} left" if pending > 0 and progress.rate > 0 else ""
+
+
+def usage(event: DeviceProgress) -> list[str]:
+    """`1,234 images`, `13.2 images/s`, `95 % busy`, `41 GB of 80 GB`, as far as they are known."""
+    parts = [f"{count(event.images)} images"]
+    parts += [f"{event.rate:.3g} images/s"] if event.images else []
+    parts += [f"{event.utilisation:.0%} busy"] if event.utilisation is not None else []
+    if event.memory_bytes is not None:
+        of = f" of {size(event.memory_total)}" if event.memory_total is not None else ""
+        parts.append(f"{size(event.memory_bytes)}{of}")
+    return parts

@@ -4,13 +4,14 @@ import difflib
 import io
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
 from surrogateshap import __version__
-from surrogateshap.errors import SurrogateShapError
+from surrogateshap.errors import WORKER, SurrogateShapError
 
 COMMANDS = {
     "init": "Write a commented spec to start from.",
@@ -22,6 +23,8 @@ COMMANDS = {
     "estimate": "Shapley values from any table of coalitions and values.",
     "evaluate": "How far a finished run agrees with retrained coalitions.",
     "anchors": "Choose, train and evaluate coalitions that tell how far values can be believed.",
+    "runs": "List the runs in a store, show one, or forget some.",
+    "gc": "Delete what no run in a store needs.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
     "verify": "Check a record against the files beside it.",
     "doctor": "Look at the environment: versions, devices, disk, the hub's cache and missing extras.",
@@ -29,6 +32,7 @@ COMMANDS = {
 }
 """Each command's first line of help, so that `--help` imports none of them; its module bears its name."""
 
+INTERRUPTED = 130
 BUG = 70
 """Exit code of an error that is nobody's but the program's (EX_SOFTWARE)."""
 
@@ -71,6 +75,16 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line, `sys.argv` by default, and returns its exit code; errors are told on stderr."""
     _make_streams_safe()
+    code = _run(arguments)
+    if code == INTERRUPTED and any(thread.name.startswith(WORKER) for thread in threading.enumerate()):
+        # A thread in the middle of a batch can't be ended, and Python would wait for it: stopped at once means now.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = cli.main(arguments, prog_name="surrogateshap", standalone_mode=False)
         sys.stdout.flush()
@@ -81,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort as error:
         interrupted = isinstance(error.__cause__, KeyboardInterrupt)
         click.echo("Interrupted." if interrupted else "Aborted.", err=True)
-        return 130 if interrupted else 1
+        return INTERRUPTED if interrupted else 1
     except SurrogateShapError as error:
         from surrogateshap.cli.failures import tell
 

@@ -2,14 +2,19 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import click
 
 from surrogateshap.text import harmless
 
 OBJECTS = "SURROGATESHAP_OBJECTS"
+_KINDS = ("auto", "cpu", "cuda", "mps")
+
 store_option = click.option(
     "--store",
     type=click.Path(file_okay=False, path_type=Path),
@@ -51,7 +56,27 @@ objects_option = click.option(
     callback=_set_objects,
     help="Where objects and workers' results are, such as s3://bucket/folder.  [default: in the store]",
 )
+_devices = click.option(
+    "--devices",
+    metavar="DEVICES",
+    help="What to compute on: auto, cpu, cuda, mps, or names such as cuda:0,cuda:1.  [default: as the spec says]",
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Processes that make images.  [default: as the spec says]"
+)
 target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
+
+
+def execution_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds `--devices` and `--workers`, given to the command together, as `execution`."""
+
+    @wraps(command)
+    def with_execution(*given: Any, devices: str | None, workers: int | None, **named: Any) -> int:
+        several = tuple(devices.split(",")) if devices is not None and devices not in _KINDS else devices
+        asked = {"devices": several, "workers": workers}
+        return command(*given, execution={key: value for key, value in asked.items() if value is not None}, **named)
+
+    return _devices(_workers(with_execution))
 
 
 def command_line(
@@ -60,10 +85,13 @@ def command_line(
     store: Path | None,
     allow_paths: Sequence[Path] = (),
     allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
 ) -> str:
     """A command to go on with, ready to be pasted into a shell."""
     words = ["surrogateshap", command, str(target)]
     words += ["--store", str(store)] if store is not None else []
+    for key, value in execution.items():
+        words += [f"--{key}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     words += allowing(allow_paths, allow_plugins)
     return shlex.join(harmless(word, 4096) for word in words)
 

@@ -7,6 +7,7 @@ import click
 from surrogateshap.cli.options import (
     allow_option,
     command_line,
+    execution_options,
     objects_option,
     plugin_option,
     store_option,
@@ -23,6 +24,7 @@ from surrogateshap.cli.options import (
 @objects_option
 @allow_option
 @plugin_option
+@execution_options
 def command(
     target: Path,
     out: Path | None,
@@ -31,6 +33,7 @@ def command(
     store: Path | None,
     allow_paths: tuple[Path, ...],
     allow_plugins: tuple[str, ...],
+    execution: dict[str, object],
 ) -> int:
     """Show what would run, why, and at which cost.
 
@@ -38,7 +41,7 @@ def command(
     """
     from surrogateshap import api
 
-    plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
+    plan = api.plan(target, store=store, allow_paths=allow_paths, allow_plugins=allow_plugins, execution=execution)
     if as_json:
         from surrogateshap.report import json_text
 
@@ -47,6 +50,6 @@ def command(
         click.echo(api.explain(plan).rstrip("\n"))
     if out is not None:
         api.save_plan(plan, out)
-        again = command_line("apply", out, store, allow_paths, allow_plugins)
+        again = command_line("apply", out, store, allow_paths, allow_plugins, execution)
         click.echo(f"Saved. Apply it with: {again}", err=True)
     return 2 if detailed_exitcode and plan.pending else 0

@@ -6,7 +6,14 @@ from pathlib import Path
 import click
 
 from surrogateshap.cli.apply import stopping
-from surrogateshap.cli.options import allow_option, objects_option, plugin_option, store_option, target_argument
+from surrogateshap.cli.options import (
+    allow_option,
+    execution_options,
+    objects_option,
+    plugin_option,
+    store_option,
+    target_argument,
+)
 from surrogateshap.errors import InterruptedRun
 from surrogateshap.text import harmless
 
@@ -21,33 +28,21 @@ def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return number, of
 
 
-def _devices(context: click.Context, parameter: click.Parameter, value: str | None) -> str | tuple[str, ...] | None:
-    if value in (None, "auto", "cpu", "cuda", "mps"):
-        return value
-    names = tuple(value.split(","))
-    for name in names:
-        if not re.fullmatch(r"cpu|mps|cuda:[0-9]{1,3}", name):
-            raise click.BadParameter(f"{harmless(name)!r} is not auto, cpu, cuda or mps, nor like cuda:0,cuda:1.")
-    return names
-
-
 @click.command("worker")
 @target_argument
 @click.option("--shard", metavar="i/N", callback=_shard, required=True, help="Which of N parts, counted from 0.")
-@click.option(
-    "--devices", metavar="NAMES", callback=_devices, help="auto, cpu, cuda, mps, or names.  [default: the spec's]"
-)
 @store_option
 @objects_option
 @allow_option
 @plugin_option
+@execution_options
 def command(
     target: Path,
     shard: tuple[int, int],
-    devices: str | tuple[str, ...] | None,
     store: Path | None,
     allow_paths: tuple[Path, ...],
     allow_plugins: tuple[str, ...],
+    execution: dict[str, object],
 ) -> int:
     """Make a part of a run's images on another machine, for apply to merge.
 
@@ -64,10 +59,10 @@ def command(
             api.work(
                 target,
                 shard,
-                devices=devices,
                 store=store,
                 allow_paths=allow_paths,
                 allow_plugins=allow_plugins,
+                execution=execution,
                 say=_say,
                 stop=stop,
             )

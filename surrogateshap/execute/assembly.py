@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from surrogateshap.errors import WORKER
 from surrogateshap.execute.jobs import Done, Job
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.usage import Usage
@@ -40,7 +41,7 @@ class Assembly:
     def __init__(self, workshop: Workshop, objects: Objects) -> None:
         self._workshop, self._objects, self._usage = workshop, objects, Usage(workshop)
         self._dropped = False
-        self._steps = [ThreadPoolExecutor(1, name) for name in ("read", "make", "keep")]
+        self._steps = [ThreadPoolExecutor(1, f"{WORKER}-{name}") for name in ("read", "make", "keep")]
 
     def submit(self, job: Job) -> "Future[Done]":
         """What comes of the job, later."""

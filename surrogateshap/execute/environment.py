@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
+from surrogateshap.execute.damage import DamagedError
 from surrogateshap.plan import keys
 from surrogateshap.record.statement import Device
 from surrogateshap.store import Store
@@ -37,7 +38,16 @@ def versions() -> dict[str, str]:
 
 
 def devices(store: Store, objects: Iterable[str]) -> tuple[Device, ...]:
-    """The distinct devices, number formats and thread counts that objects of images were made with."""
-    names = store.lookup(keys.provenance(made) for made in set(objects)).values()
-    found = {name: store.get_json(name) for name in names}
-    return tuple(Device.model_validate(found[name]) for name in sorted(found) if found[name] is not None)
+    """The distinct devices, number formats and thread counts that objects of images were made with.
+
+    Where nobody can say any more, the images are dropped, and DamagedError raised: they have to be made again.
+    """
+    named = {keys.provenance(made): made for made in set(objects)}
+    there = store.lookup(named)
+    found = {name: store.get_json(name) for name in set(there.values())}
+    lost = [made for key, made in named.items() if key not in there or found[there[key]] is None]
+    for made in lost:
+        store.drop(made)
+    if lost:
+        raise DamagedError(lost[0])
+    return tuple(Device.model_validate(found[name]) for name in sorted(found))

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from surrogateshap.errors import RunError
 from surrogateshap.execute.beside import Layers, read_head, reference_moments
+from surrogateshap.execute.damage import DamagedError
 from surrogateshap.games import Encoded, FreshGame, Membership, MixtureGame, Utility, make_utility
-from surrogateshap.games.encoded import Floats, Moments
+from surrogateshap.games.encoded import Floats, Moments, Views
+from surrogateshap.games.spill import release, room, spill_to
 from surrogateshap.plan import keys
 from surrogateshap.plan.beside import own_keys, reference_key, texts_key
 from surrogateshap.plan.check_encoders import EncoderInput
@@ -22,41 +23,52 @@ Game = MixtureGame | FreshGame
 
 
 class Features:
-    """Encoded images from the store, each object read once."""
+    """Encoded images from the store, read object by object; large arrays lie in files of the store's folder."""
 
     def __init__(self, compiled: Compiled, store: Store) -> None:
         self._compiled, self._store = compiled, store
-        self._objects: dict[str, dict[str, np.ndarray]] = {}
-        self._pools: dict[tuple[str, str, int], Encoded] = {}
+        self._beside: dict[str, dict[str, np.ndarray]] = {}
+        self._pools: dict[tuple[str, str], tuple[int, Encoded]] = {}
+        spill_to(store.root)
+
+    def _object(self, name: str | None) -> dict[str, np.ndarray]:
+        arrays = None if name is None else self._store.get_arrays(name)
+        if arrays is None:
+            raise DamagedError(name or "")
+        return arrays
 
     def _read(self, key: str) -> dict[str, np.ndarray]:
-        if key not in self._objects:
-            name = self._store.lookup([key]).get(key)
-            arrays = self._store.get_arrays(name) if name is not None else None
-            if arrays is None:
-                raise _damaged()
-            self._objects[key] = arrays
-        return self._objects[key]
+        """What is kept under a key of a reference or of texts, read once."""
+        if key not in self._beside:
+            self._beside[key] = self._object(self._store.lookup([key]).get(key))
+        return self._beside[key]
 
     def of_pool(
         self, pool: Pool, encoder: EncoderInput, found: Mapping[str, tuple[str, int]], images: Sequence[int]
     ) -> Encoded:
         """What an encoder says of the pool's images at the given positions."""
-        cached = (pool.id, encoder.name, len(images))
-        if cached in self._pools:
-            return self._pools[cached]
+        place = (pool.id, encoder.name)
+        images_there, encoded = self._pools.get(place, (0, None))
+        if encoded is not None and images_there == len(images):
+            return encoded
+        self._pools.pop(place, None)  # a pool that has grown takes the room of what it was
         places = [found[pool.keys[image]] for image in images]
-        objects = {
-            made: self._read(keys.encoding(encoder.digest, made)) for made in dict.fromkeys(at[0] for at in places)
-        }
+        encodings = {made: keys.encoding(encoder.digest, made) for made in dict.fromkeys(at[0] for at in places)}
+        named = self._store.lookup(encodings.values())
+        features = probabilities = np.zeros((0, 0), np.float32)
+        for made, (at, slots) in by_object(places).items():
+            arrays = self._object(named.get(encodings[made]))
+            if not features.size:
+                features = room((len(places), arrays["features"].shape[1]), np.float32)
+                probabilities = room((len(places), arrays["probabilities"].shape[1]))
+            features[at] = checked(arrays["features"][slots], encoder)
+            probabilities[at] = shared(arrays["probabilities"][slots], encoder)
+        release(features)
+        release(probabilities)
         class_of_condition = encoder_classes(self._compiled, encoder)
-        encoded = as_encoded(
-            np.stack([objects[made]["features"][slot] for made, slot in places]),
-            np.stack([objects[made]["probabilities"][slot] for made, slot in places]),
-            class_of_condition[pool.conditions[np.asarray(images)]],
-            encoder,
-        )
-        self._pools[cached] = encoded
+        conditions = class_of_condition[pool.conditions[np.asarray(images)]]
+        encoded = Encoded(sealed(features), sealed(probabilities), conditions, encoder.labels, encoder.attributes)
+        self._pools[place] = len(places), encoded
         return encoded
 
     def of_reference(self, game: GameDesign) -> Encoded | Moments | None:
@@ -76,22 +88,26 @@ class Features:
         key = texts_key(self._compiled, game)
         return None if key is None else finite(self._read(key)["texts"], game.encoder)
 
-    def of_own(self, game: GameDesign, images: Sequence[int]) -> Floats | None:
+    def of_own(self, game: GameDesign, images: Sequence[int]) -> Views | None:
         """(N, d): features of the training images that the pool's images at the given positions stand for."""
         named = own_keys(self._compiled, game)
         if named is None:
             return None
         found = self._store.find_images(named.values())
-        if len(found) < len(set(named.values())):
-            raise _damaged()
-        arrays = {made: self._store.get_arrays(made) for made in {at[0] for at in found.values()}}
-        if any(each is None for each in arrays.values()):
-            raise _damaged()
-        views = {made: each["features"] for made, each in arrays.items() if each is not None}
+        for missing in {key for key in named.values() if key not in found}:
+            raise DamagedError(missing)
         spec, manifest = self._compiled.spec, self._compiled.checked.manifest
         rows = own_rows(game.pool, manifest, spec.seed)[np.asarray(images, np.int64)]
-        features = {row: views[found[key][0]][found[key][1]] for row, key in named.items()}
-        return spread_own(features, rows, game.encoder)
+        places = [found[named[row]] if row >= 0 else None for row in rows.tolist()]
+        features = np.full((len(rows), 1), np.nan)
+        for name, (at, slots) in by_object(places).items():
+            arrays = self._object(name)
+            if features.dtype != np.float32:
+                features = room((len(rows), arrays["features"].shape[1]), np.float32)
+                features[rows < 0] = np.nan
+            features[at] = checked(arrays["features"][slots], game.encoder)
+        release(features)
+        return sealed(features)
 
     def utility(self, game: GameDesign, found: Mapping[str, tuple[str, int]], images: Sequence[int]) -> Utility:
         """The game's utility on the pool's images at the given positions."""
@@ -114,10 +130,6 @@ class Features:
         return encoded, self.of_reference(game), second, head
 
 
-def _damaged() -> RunError:
-    return RunError("an object of the store is missing or damaged", "Run `apply` again: it is made anew.")
-
-
 def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:
     """(C + 1,): the encoder's class of each of the manifest's conditions, -1 where it has none; -1 for no condition."""
     card = compiled.checked.card
@@ -129,24 +141,52 @@ def encoder_classes(compiled: Compiled, encoder: EncoderInput) -> np.ndarray:
     return np.array([*found, -1], np.int64)
 
 
-def finite(values: np.ndarray, encoder: EncoderInput) -> Floats:
-    """In double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
+def by_object(places: Sequence[tuple[str, int] | None]) -> dict[str, tuple[list[int], list[int]]]:
+    """By object, the positions of the images that lie in it, and their slots there."""
+    found: dict[str, tuple[list[int], list[int]]] = {}
+    for image, place in enumerate(places):
+        if place is not None:
+            at, slots = found.setdefault(place[0], ([], []))
+            at.append(image)
+            slots.append(place[1])
+    return found
+
+
+def sealed(array: np.ndarray) -> np.ndarray:
+    """The same array, which can't be written from now on: several games look at it."""
+    array.flags.writeable = False
+    return array
+
+
+def checked(values: np.ndarray, encoder: EncoderInput) -> np.ndarray:
+    """The values themselves. Raises NotFiniteError where the encoder returned NaN or infinities."""
     if not np.isfinite(values).all():
         message = f"encoder `{encoder.name}` gives values that are not finite for some images"
         remedy = "Check its weights and its preprocessor_config.json."
         raise NotFiniteError(("encoder", encoder.position), message, remedy)
-    return values.astype(np.float64)
+    return values
+
+
+def finite(values: np.ndarray, encoder: EncoderInput) -> Floats:
+    """In double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
+    return checked(values, encoder).astype(np.float64)
+
+
+def shared(probabilities: np.ndarray, encoder: EncoderInput) -> Floats:
+    """In double precision, with a sum of 1 for each attribute. Raises NotFiniteError."""
+    doubled = finite(probabilities, encoder)
+    of_label = np.array(encoder.attributes or (0,) * len(encoder.labels), np.int64)
+    for attribute in np.unique(of_label):
+        doubled[:, of_label == attribute] /= doubled[:, of_label == attribute].sum(axis=1, keepdims=True)
+    return doubled
 
 
 def as_encoded(
     features: np.ndarray, probabilities: np.ndarray, conditions: np.ndarray, encoder: EncoderInput
 ) -> Encoded:
-    """In double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
-    features, doubled = finite(features, encoder), finite(probabilities, encoder)
-    of_label = np.array(encoder.attributes or (0,) * len(encoder.labels), np.int64)
-    for attribute in np.unique(of_label):
-        doubled[:, of_label == attribute] /= doubled[:, of_label == attribute].sum(axis=1, keepdims=True)
-    return Encoded(features, doubled, conditions, encoder.labels, encoder.attributes)
+    """Probabilities in double precision. Raises NotFiniteError where the encoder returned NaN or infinities."""
+    seen, doubled = checked(features, encoder), shared(probabilities, encoder)
+    return Encoded(seen, doubled, conditions, encoder.labels, encoder.attributes)
 
 
 def spread_own(features: Mapping[int, np.ndarray], rows: np.ndarray, encoder: EncoderInput) -> Floats:

@@ -6,10 +6,10 @@ from functools import cache, partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from surrogateshap.errors import RunError
 from surrogateshap.estimate import image_draws, intervals
 from surrogateshap.estimate.fidelity import Correlation, UndefinedError, agreement
 from surrogateshap.estimate.gap import close_gap
+from surrogateshap.execute.damage import DamagedError
 from surrogateshap.execute.evaluate import Features, Game, make_game
 from surrogateshap.execute.fit import Values, coalitions_of
 from surrogateshap.plan import keys
@@ -161,12 +161,11 @@ def _stored_values(
     compiled: Compiled, store: Store, design: GameDesign, found: Mapping[str, tuple[str, int]]
 ) -> Values:
     """A game's coalition values, as the run left them. Raises RunError where they are gone."""
-    lost = RunError("an object of the store is missing or damaged", "Run `apply` again: it is made anew.")
-    if any(key not in found for key in design.pool.keys):
-        raise lost
+    for missing in (key for key in design.pool.keys if key not in found):
+        raise DamagedError(missing)
     key = game_key(compiled, design, keys.features(design.pool.keys, found))
     name = store.lookup([key]).get(key)
     arrays = store.get_arrays(name) if name is not None else None
     if arrays is None:
-        raise lost
+        raise DamagedError(key)
     return Values(coalitions_of(design, compiled.spec.seed), arrays["values"], *arrays["ends"].tolist())

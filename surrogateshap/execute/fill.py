@@ -73,6 +73,7 @@ class Filler:
     def finish(self, pool: Pool) -> None:
         """Closes a pool's stages, which may have come to fewer images than planned."""
         self._fill_own(pool)
+        self._progress.tell_use()
         images = len(unique_keys(pool))
         filling = self._filling(pool)
         for stage in (filling.generate, *map(filling.encode, filling.encoders)):

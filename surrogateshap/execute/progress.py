@@ -36,6 +36,7 @@ class Progress:
         self._busy: dict[str, float] = {}
         self._ticked: dict[str, float] = {}
         self._here: dict[str, int] = {}
+        self._untold: dict[str, DeviceProgress] = {}
         self._workers: dict[str, tuple[float, int]] = {}
         """Of each worker, when it began and how many images it made."""
 
@@ -92,20 +93,24 @@ class Progress:
         now = time.monotonic()
         began, before = self._workers.get(worker, (now - seconds, 0))
         self._workers[worker] = (began, before + images)
+        took = max(now - began, 1e-9)
+        self._untold[worker] = DeviceProgress(
+            device=worker,
+            images=before + images,
+            rate=(before + images) / took,
+            seconds=took,
+            utilisation=sample.utilisation,
+            memory_bytes=sample.memory_bytes,
+            memory_total=sample.memory_total,
+        )
         if now - self._ticked.get(f"device {worker}", 0.0) >= _DEVICE_TICK:
             self._ticked[f"device {worker}"] = now
-            took = max(now - began, 1e-9)
-            self.tell(
-                DeviceProgress(
-                    device=worker,
-                    images=before + images,
-                    rate=(before + images) / took,
-                    seconds=took,
-                    utilisation=sample.utilisation,
-                    memory_bytes=sample.memory_bytes,
-                    memory_total=sample.memory_total,
-                )
-            )
+            self.tell(self._untold.pop(worker))
+
+    def tell_use(self) -> None:
+        """What workers came to, as far as it was not told yet."""
+        for worker in list(self._untold):
+            self.tell(self._untold.pop(worker))
 
     def rate(self, stage: str) -> float:
         """Units per second of the stage's own time, in this attempt; 0 where nothing was done."""

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from surrogateshap.errors import InterruptedRun, RunError, SpecError, SurrogateShapError
 from surrogateshap.events import (
     Emit,
+    Event,
     GameInfo,
     RankedContributor,
     RankingUpdated,
@@ -23,6 +24,7 @@ from surrogateshap.events import (
 )
 from surrogateshap.execute.backends.choose import open_backend
 from surrogateshap.execute.crew import Crew
+from surrogateshap.execute.damage import DamagedError
 from surrogateshap.execute.evaluate import Features, Game, NotFiniteError, make_game, make_partial_game
 from surrogateshap.execute.fidelity import measure, with_fidelity
 from surrogateshap.execute.fill import Filler, Found
@@ -34,6 +36,8 @@ from surrogateshap.execute.merge import Merger
 from surrogateshap.execute.pace import Estimate
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.rounds import Rounds
+from surrogateshap.execute.spectra import on_gpu
+from surrogateshap.execute.waiting import Waiting
 from surrogateshap.execute.write import run_folder, without_paths, write_record
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import anchors_of_game, build_plan, fidelity_key, game_key
@@ -44,15 +48,21 @@ from surrogateshap.plan.pool import Pool
 from surrogateshap.record.fidelity import described
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.results import Fidelity, GameResult, Results, Stopped
-from surrogateshap.store import Store
+from surrogateshap.store import RunStatus, Store
 
 
-def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event) -> Results:
+def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event, wait: bool = True) -> Results:
     """Runs or resumes a plan; returns its results at once where the run is done.
+
+    While another process works in the store, its progress with this run is passed on, or its end waited for; with
+    `wait` off that is refused.
 
     Raises InterruptedRun when `stop` is set, RunError and DeviceError where it can't go on. What was finished is kept.
     """
-    with store.lock():
+    waiting = Waiting(compiled.run, store, emit, stop) if wait else None
+    with store.lock(waiting), store.using(compiled.run):
+        if waiting is not None:
+            waiting.catch_up()
         merger = Merger(compiled, store)
         merger.merge()
         return _Attempt(compiled, store, emit, stop, merger).go()
@@ -60,10 +70,14 @@ def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event)
 
 class _Attempt:
     def __init__(self, compiled: Compiled, store: Store, emit: Emit, stop: threading.Event, merger: Merger) -> None:
-        self._compiled, self._store, self._merger = compiled, store, merger
+        self._compiled = self._planned = compiled
+        self._store, self._emit, self._merger = store, emit, merger
         self._spec, self._run = compiled.spec, compiled.run
         execution = compiled.spec.execution
-        self._plan: Plan = build_plan(compiled, store, guess_device(execution.devices, execution.threads))
+        device = guess_device(execution.devices, execution.threads, execution.workers)
+        self._plan: Plan = build_plan(compiled, store, device)
+        named = execution.devices if isinstance(execution.devices, tuple) else ("cuda:0",)
+        self._gpus = named if device.kind == "cuda" else ()
         self._resolved = without_paths(build_plan(compiled, None))
         totals = {stage.id: stage.total for stage in self._plan.stages}
         estimates = {
@@ -104,24 +118,31 @@ class _Attempt:
                 for game in results.games:
                     self._tell_final(game)
         except (KeyboardInterrupt, InterruptedRun):
-            if not cached:
-                self._store.set_status(self._run, "interrupted")
-            self._progress.tell(RunInterrupted(run=self._run))
+            self._end(None if cached else "interrupted", RunInterrupted(run=self._run))
             raise
         except BaseException as error:
             message, remedy = repr(error), ""
             if isinstance(error, SurrogateShapError):
                 message, remedy = error.message, error.remedy
-            if not cached:
-                self._store.set_status(self._run, "failed")
-            self._progress.tell(RunFailed(run=self._run, message=message, remedy=remedy))
+            self._end(None if cached else "failed", RunFailed(run=self._run, message=message, remedy=remedy))
             raise
         self._progress.tell(RunFinished(run=self._run, seconds=time.monotonic() - began, cached=cached))
         return results
 
+    def _end(self, status: RunStatus | None, event: Event) -> None:
+        """Tells how it ended. A disk that is too full for that must not hide why."""
+        try:
+            if status is not None:
+                self._store.set_status(self._run, status)
+            self._progress.tell(event)
+        except RunError:
+            self._emit(event)
+
     def _finished(self) -> Results | None:
         row = self._store.run(self._run)
         if row is None or row.run != self._run or row.status != "done" or row.results is None:
+            return None
+        if row.record is None or self._store.get_json(row.record) is None:
             return None
         if not (run_folder(self._store, self._run) / RECORD).is_file():
             return None
@@ -129,9 +150,23 @@ class _Attempt:
         return None if document is None else Results.model_validate(document)
 
     def _compute(self) -> Results:
+        """Goes through all of it, and once more for each object that turns out damaged."""
+        lost: set[str] = set()
+        while True:
+            try:
+                return self._go_through()
+            except DamagedError as error:
+                if error.key in lost:
+                    raise
+                lost.add(error.key)
+                self._warn("an object of the store is missing or damaged; it is made again")
+                self._compiled = self._planned
+                self._features = Features(self._compiled, self._store)
+
+    def _go_through(self) -> Results:
         crew = Crew(partial(open_backend, self._compiled, self._store, self._warn), self._stop, self._warn)
         try:
-            with threadpool_limits(self._spec.execution.threads, user_api="blas"):
+            with threadpool_limits(self._spec.execution.threads, user_api="blas"), on_gpu(self._gpus):
                 return self._work(crew)
         except NotFiniteError as error:
             problem = self._compiled.checked.loaded.problem(error.key, error.message, error.remedy)
@@ -280,7 +315,7 @@ class _Attempt:
         for design, key in named:
             values = self._read_values(there.get(key), design)
             if values is None:
-                raise RunError("an object of the store is missing or damaged", "Run `apply` again: it is made anew.")
+                raise DamagedError(key)
             yield design, values
 
     def _tell_final(self, result: GameResult) -> None:

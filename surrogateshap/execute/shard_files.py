@@ -68,7 +68,7 @@ class ShardFiles:
 
     def read(self, name: str) -> ShardFile | None:
         """A file's content; None where it is not what a worker writes."""
-        data = self._files.read(f"{self._folder}/{name}")
+        data = self._files.read(f"{self._folder}/{name}", _LARGEST + 1)
         if data is None or len(data) > _LARGEST:
             return None
         try:

@@ -15,7 +15,6 @@ from surrogateshap.errors import PlanError, SpecError
 from surrogateshap.execute.backends import Backend
 from surrogateshap.execute.backends.choose import open_local
 from surrogateshap.execute.crew import Crew
-from surrogateshap.execute.device import Asked
 from surrogateshap.execute.jobs import all_jobs
 from surrogateshap.execute.shard_files import ShardFiles
 from surrogateshap.plan.compile import Compiled
@@ -46,7 +45,6 @@ def work(
     compiled: Compiled,
     root: Path,
     share: Share,
-    devices: Asked | None,
     say: Say,
     stop: threading.Event,
 ) -> None:
@@ -68,7 +66,7 @@ def work(
     say(f"Shard {share} of run {compiled.run}: {plural(total, 'image')}{there}")
     if not jobs:
         return
-    crew = Crew(partial(_open, compiled, place, devices, say), stop, say)
+    crew = Crew(partial(_open, compiled, place, say), stop, say)
     began = told = time.monotonic()
     try:
         for job, what, _ in crew.do(jobs):
@@ -93,7 +91,6 @@ def refuse_growing(compiled: Compiled) -> None:
         raise SpecError([compiled.checked.loaded.problem(("budget", "stop_when"), message, remedy)])
 
 
-def _open(compiled: Compiled, place: Place, devices: Asked | None, say: Say) -> Backend:
+def _open(compiled: Compiled, place: Place, say: Say) -> Backend:
     execution = compiled.spec.execution
-    workers = execution.workers if execution.backend == "local" else None  # of other backends it counts something else
-    return open_local(compiled, place.objects, None, say, devices or execution.devices, workers)
+    return open_local(compiled, place.objects, None, say, execution.devices, execution.workers)

@@ -48,6 +48,7 @@ def write_record(
     write_run_folder(run_folder(store, results.run), {**files, RECORD: record})
     results_object = store.put_json(results.model_dump(mode="json"))
     store.finish_run(results.run, results_object, store.put_bytes(record, "json"))
+    store.settle(results.run)
 
 
 def without_paths(plan: Plan) -> Plan:

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Views = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+"""Features of images: in single precision as encoders give them, maybe mapped from a file and not to be written."""
 Bools = npt.NDArray[np.bool_]
 
 
@@ -24,7 +26,7 @@ class Moments:
 class Encoded:
     """One encoder's view of N images. Raises ValueError where the arrays' shapes disagree."""
 
-    features: Floats
+    features: Views
     """(N, d)."""
     probabilities: Floats
     """(N, k); rows sum to 1, or to the number of attributes. k is 0 for encoders without classes."""
@@ -40,7 +42,7 @@ class Encoded:
     """The manifest's C conditions."""
     texts: Floats | None = None
     """(C, d): what the encoder says of the prompts, in the space of the features; None where nobody needs it."""
-    own: Floats | None = None
+    own: Views | None = None
     """(N, d): features of a training image of the row that each image stands for; NaN for images that stand for none.
     None where nobody needs it."""
 

@@ -9,9 +9,10 @@ from surrogateshap.games.encoded import Bools, Floats
 from surrogateshap.games.finite import jackknife
 from surrogateshap.games.membership import Membership, coalition_shares
 from surrogateshap.games.utilities import Utility
+from surrogateshap.games.utilities.base import blocks
 
 _CHUNK = 1 << 22
-"""Numbers of summaries held at a time: 32 MiB."""
+"""Numbers of shares, and of summaries, held at a time: 32 MiB."""
 
 
 class MixtureGame:
@@ -38,7 +39,7 @@ class MixtureGame:
         self._find_ends()
 
     def _find_ends(self) -> None:
-        ends = self._mixtures(self._shares(np.array([[False] * self.n, [True] * self.n])))
+        ends = self._mixtures(np.array([[False] * self.n, [True] * self.n]))
         self.v_full = float(ends[1])
         self.v_empty = float(ends[0]) if self._empty_value is None else float(self._empty_value)
 
@@ -47,7 +48,7 @@ class MixtureGame:
         masks = np.asarray(masks, dtype=np.bool_)
         values, filled = np.full(len(masks), self.v_empty), masks.any(axis=1)
         if filled.any():
-            values[filled] = self._mixtures(self._shares(masks[filled]))
+            values[filled] = self._mixtures(masks if filled.all() else masks[filled])
         return values
 
     def resample(self, rng: np.random.Generator) -> Floats:
@@ -77,16 +78,20 @@ class MixtureGame:
         shares = coalition_shares(masks, self.rows)
         return shares if self._empty_value is not None else np.column_stack([shares, ~masks.any(axis=1)])
 
-    def _mixtures(self, shares: Floats) -> Floats:
-        values = self._raw(shares, self._summaries)
+    def _mixtures(self, masks: Bools) -> Floats:
+        values = self._raw(masks, self._summaries)
         if self._own_pairs is not None:
-            values += ((shares @ self._own_pairs) * shares).sum(axis=1)
+            for part in blocks(*masks.shape):
+                shares = self._shares(masks[part])
+                values[part] += ((shares @ self._own_pairs) * shares).sum(axis=1)
         if self._corrected and self._utility.curved:
             groups = self._membership.groups
-            values = jackknife(values, lambda weights: self._raw(shares, self._summarise(weights)), groups)
+            values = jackknife(values, lambda weights: self._raw(masks, self._summarise(weights)), groups)
         return values
 
-    def _raw(self, shares: Floats, summaries: Floats) -> Floats:
-        step = max(1, _CHUNK // summaries.shape[1])
-        parts = [self._utility.value(shares[k : k + step] @ summaries) for k in range(0, len(shares), step)]
-        return np.concatenate(parts)
+    def _raw(self, masks: Bools, summaries: Floats) -> Floats:
+        """(M,): of some coalitions at a time, so that neither their shares nor their summaries take much memory."""
+        size = self._utility.width(summaries)
+        step = max(1, _CHUNK // max(self.n, size))
+        parts = (self._shares(masks[k : k + step]) for k in range(0, len(masks), step))
+        return np.concatenate([self._utility.mixtures(shares, summaries) for shares in parts])

@@ -1,12 +1,13 @@
 """A checked spec, resolved to what will be generated, encoded and estimated. Pure: nothing is written or loaded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
-from surrogateshap.errors import SpecError
+from surrogateshap.errors import Problem, SpecError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
 from surrogateshap.plan.check import (
@@ -21,7 +22,7 @@ from surrogateshap.plan.flags import FlagDesign, design_flags
 from surrogateshap.plan.hub import Pins
 from surrogateshap.plan.manifest import Grouping, Manifest, spread
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool, build_pool, own_rows, sources_of
-from surrogateshap.spec.model import EstimatorName, Spec
+from surrogateshap.spec.model import EstimatorName, ExecutionSection, Spec
 from surrogateshap.spec.utilities import ClipScoreUtility, ManifoldUtility, OwnImageUtility, UtilitySection
 from surrogateshap.text import harmless
 from surrogateshap.units import duration, size
@@ -86,6 +87,24 @@ class Compiled:
     def run(self) -> str:
         """Name of the run that this plan makes."""
         return f"{self.spec.name}-{self.plan_id[:10]}"
+
+    def with_execution(self, changes: Mapping[str, object]) -> "Compiled":
+        """The same, with other values of keys of [execution]. Raises SpecError for values that these don't take."""
+        if not changes:
+            return self
+        loaded = self.checked.loaded
+        try:
+            execution = ExecutionSection.model_validate({**loaded.spec.execution.model_dump(), **changes})
+        except ValidationError as error:
+            wrong = {str(one["loc"][0]) for one in error.errors()}
+            remedies = {"devices": "Use auto, cpu, cuda or mps, or name devices, such as cuda:0,cuda:1."}
+            problems = [
+                Problem(f"--{key}", 0, "", f"{harmless(str(changes[key]))} can't be used", remedies.get(key, ""))
+                for key in wrong
+            ]
+            raise SpecError(problems) from None
+        spec = loaded.spec.model_copy(update={"execution": execution})
+        return replace(self, checked=replace(self.checked, loaded=replace(loaded, spec=spec)))
 
     def with_pools(self, pools: Sequence[Pool]) -> "Compiled":
         """The same with other pools in the place of those with their ids, in the games too."""

@@ -144,7 +144,15 @@ class Costs:
         return passes(self._compiled)
 
     def time(self, stage: str, pending: int, total: int) -> Time:
-        """Of `pending` of a stage's `total` units."""
+        """Of `pending` of a stage's `total` units, on the clock: workers share what is made and encoded."""
+        alone = self._alone(stage, pending, total)
+        workers = self._device.workers if self._device is not None else 1
+        if workers == 1 or alone.seconds is None or not stage.startswith(("generate:", "encode:", "reference:")):
+            return alone
+        return Time(alone.seconds / workers, f"{alone.basis}, by {workers} workers")
+
+    def _alone(self, stage: str, pending: int, total: int) -> Time:
+        """By one worker."""
         if stage == "record":
             return Time(None, "")
         key = rate_key(self._compiled, stage)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -47,19 +47,26 @@ class Device:
     """Peak operations per second in half precision."""
     single: float
     """The same in float32."""
+    workers: int = 1
+    """That work side by side, each on such a device of its own."""
 
 
-def guess_device(devices: str | Sequence[str], threads: int | None) -> Device:
-    """What `execution.devices` would come to here, as far as can be told without torch; of several the first."""
+def guess_device(devices: str | Sequence[str], threads: int | None, workers: int | None = None) -> Device:
+    """What the keys of [execution] would come to here, as far as can be told without torch; of several the first."""
     asked = (devices if isinstance(devices, str) else devices[0]).partition(":")[0]
-    gpu = _nvidia() if asked in ("auto", "cuda") else None
-    if gpu is not None:
-        return gpu
+    named = None if isinstance(devices, str) else len(set(devices))
+    found = _nvidia() if asked in ("auto", "cuda") else None
+    if found is not None:
+        gpu, there = found
+        return replace(gpu, workers=min(workers or there, named or there))
     if asked == "mps" or (asked == "auto" and sys.platform == "darwin" and os.uname().machine == "arm64"):
         return Device("mps", "mps", memory_total(), _MPS, _MPS)
-    cores = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count()
-    peak = _CORE * (cores or 1)
-    return Device("cpu", f"cpu, {cores} {'thread' if cores == 1 else 'threads'}", memory_total(), peak, peak)
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    several = workers or (1 if isinstance(devices, str) else len(devices))
+    cores = threads or max(1, there // several)
+    peak = _CORE * cores
+    name = f"cpu, {cores} {'thread' if cores == 1 else 'threads'}"
+    return Device("cpu", name, memory_total(), peak, peak, max(1, min(several, there // cores)))
 
 
 def memory_total(key: str = "MemTotal") -> int | None:
@@ -76,8 +83,8 @@ def memory_total(key: str = "MemTotal") -> int | None:
         return None
 
 
-def _nvidia() -> Device | None:
-    """The first NVIDIA GPU that torch could use; None where there is none."""
+def _nvidia() -> tuple[Device, int] | None:
+    """The first NVIDIA GPU that torch could use, and how many there are; None where there is none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     executable = shutil.which("nvidia-smi")
     if executable is None or visible in ("", "-1") or not _torch_knows_cuda():
@@ -94,7 +101,8 @@ def _nvidia() -> Device | None:
         return None
     name, memory = rows[position][0].strip(), rows[position][2].strip()
     half, single = next((peaks for part, peaks in _GPUS.items() if part in name), _UNKNOWN_GPU)
-    return Device("cuda", name, int(memory) << 20 if memory.isdecimal() else None, half, single)
+    seen = len(visible.split(",")) if visible else len(rows)
+    return Device("cuda", name, int(memory) << 20 if memory.isdecimal() else None, half, single), min(seen, len(rows))
 
 
 def _torch_knows_cuda() -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from surrogateshap.errors import RunError
-from surrogateshap.store.atomic import atomic_write_bytes, make_folder
+from surrogateshap.store.atomic import atomic_write_bytes, holds, make_folder
 from surrogateshap.store.objects import unwritable_error
 from surrogateshap.text import harmless
 
@@ -28,7 +28,7 @@ def write_run_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             raise RunError(f"{harmless(str(part))} is a link, and nothing is written through it", "Remove the link.")
     try:
         make_folder(folder)
-        changed = {name: data for name, data in files.items() if not _holds(folder / name, data)}
+        changed = {name: data for name, data in files.items() if not holds(folder / name, data)}
         if changed and RECORD in files:
             (folder / RECORD).unlink(missing_ok=True)
             changed[RECORD] = files[RECORD]
@@ -36,10 +36,3 @@ def write_run_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             atomic_write_bytes(folder / name, changed[name])
     except OSError as error:
         raise unwritable_error(folder, error) from error
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        return path.read_bytes() == data
-    except FileNotFoundError:
-        return False

@@ -1,8 +1,9 @@
 """Results to table, JSON, CSV, Parquet and Markdown: pure functions that read nothing but the results."""
 
-from surrogateshap.report.data import COLUMNS, json_text, to_csv, to_json, to_parquet
+from surrogateshap.report.data import COLUMNS, json_text, json_texts, to_csv, to_json, to_parquet
 from surrogateshap.report.fidelity import fidelity_table
 from surrogateshap.report.markdown import to_markdown
+from surrogateshap.report.runs import run_page, runs_table
 from surrogateshap.report.select import UnknownGameError, first_ranks, select
 from surrogateshap.report.table import game_table, overview, table
 
@@ -13,7 +14,10 @@ __all__ = [
     "first_ranks",
     "game_table",
     "json_text",
+    "json_texts",
     "overview",
+    "run_page",
+    "runs_table",
     "select",
     "table",
     "to_csv",

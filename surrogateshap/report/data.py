@@ -3,6 +3,7 @@
 import csv
 import io
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ def json_text(model: BaseModel, *, indent: int | None = 2) -> str:
     """
     text = model.model_dump_json(indent=indent)
     return "".join(c if c == "\n" or c.isprintable() else _escaped(c) for c in text)
+
+
+def json_texts(models: Iterable[BaseModel]) -> str:
+    """The same of several, as one array."""
+    return "[" + ",\n".join(json_text(model) for model in models) + "]"
 
 
 def _escaped(character: str) -> str:

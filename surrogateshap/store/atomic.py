@@ -23,6 +23,14 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def holds(path: Path, data: bytes) -> bool:
+    """Whether the file is there with exactly this content. Raises OSError."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+
+
 def make_folder(folder: Path) -> None:
     """Makes `folder` and its parents, and makes its name durable. Raises OSError."""
     if not folder.is_dir():

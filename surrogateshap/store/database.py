@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from surrogateshap.errors import RunError
 from surrogateshap.store.objects import read_only_error
 from surrogateshap.text import harmless
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_SECONDS = 30.0
-_SCHEMA = """
+_USES = "CREATE TABLE uses (run TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, digest)) WITHOUT ROWID"
+_SCHEMA = f"""
 CREATE TABLE artifacts (key TEXT PRIMARY KEY, digest TEXT NOT NULL, stage TEXT NOT NULL, created REAL NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE images (key TEXT PRIMARY KEY, digest TEXT NOT NULL, slot INTEGER NOT NULL) WITHOUT ROWID;
@@ -30,7 +31,10 @@ CREATE INDEX events_by_run ON events (run, id);
 CREATE TABLE rates (
     kind TEXT NOT NULL, subject TEXT NOT NULL, device TEXT NOT NULL, units REAL NOT NULL, seconds REAL NOT NULL,
     updated REAL NOT NULL, PRIMARY KEY (kind, subject, device)) WITHOUT ROWID;
+{_USES};
 """
+_STEPS = {1: _USES}
+"""From each older version to the next."""
 
 
 class Database:
@@ -42,17 +46,24 @@ class Database:
         self._connections: dict[tuple[int, int | None], tuple[sqlite3.Connection, object]] = {}
 
     def prepare(self) -> None:
-        """Makes the tables where there are none. Raises RunError where a newer version made them."""
+        """Makes the tables where there are none or older ones. Raises RunError where a newer version made them."""
         with self.write() as connection:
-            if self._version(connection) == 0:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
+            found = self._version(connection)
+            steps = [_STEPS[version] for version in range(found, SCHEMA_VERSION)] if found else _SCHEMA.split(";")
+            for statement in steps:
+                connection.execute(statement)
+            if steps:
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def prepared(self) -> bool:
         """Whether the tables are there. Raises RunError where a newer version made them."""
         with self._errors():
             return self._version(self._connection()) > 0
+
+    def keeps_uses(self) -> bool:
+        """Whether the file tells what runs use; one that is only read may be of an older version that doesn't."""
+        with self._errors():
+            return self._version(self._connection()) > 1
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of one query. Raises RunError."""
@@ -78,7 +89,7 @@ class Database:
         """Closes this process's connections. One inherited through a fork is left to the process that made it."""
         own = [self._connections.pop(key)[0] for key in list(self._connections) if key[0] == os.getpid()]
         if own and not self._read_only:  # readers elsewhere may keep the WAL alive; what it holds belongs in the file
-            with self._errors():
+            with suppress(sqlite3.Error):  # there is no room: then it stays in the WAL, which is as good
                 own[0].execute("PRAGMA wal_checkpoint(PASSIVE)")
         for connection in own:
             connection.close()

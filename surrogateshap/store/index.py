@@ -1,19 +1,18 @@
 """Which object answers which key, and how fast things went."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
-from surrogateshap.store.database import Database
 from surrogateshap.store.objects import Objects
+from surrogateshap.store.uses import UseTable
 
 _CHUNK = 900  # SQLite takes at least 999 parameters in one statement
 
 
-class IndexTable:
+class IndexTable(UseTable):
     """The part of a store that finds objects by cache key. A key whose object is gone is as good as absent."""
 
-    _database: Database
     _objects: Objects
 
     def lookup(self, keys: Iterable[str]) -> dict[str, str]:
@@ -23,7 +22,8 @@ class IndexTable:
 
     def remember(self, key: str, digest: str, stage: str) -> None:
         """Names the object by a cache key, in place of any that the key named before."""
-        with self._database.write() as connection:
+        self._note((digest,))  # whoever made it: workers keep objects without asking the store
+        with self._writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO artifacts (key, digest, stage, created) VALUES (?, ?, ?, ?)",
                 (key, digest, stage, time.time()),
@@ -36,7 +36,8 @@ class IndexTable:
 
     def add_images(self, digest: str, keys: Sequence[str]) -> None:
         """Says that slot i of the object holds the image of `keys[i]`, for all of them or none."""
-        with self._database.write() as connection:
+        self._note((digest,))
+        with self._writing() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO images (key, digest, slot) VALUES (?, ?, ?)",
                 ((key, digest, slot) for slot, key in enumerate(keys)),
@@ -46,7 +47,7 @@ class IndexTable:
         """Keeps a measured speed, in place of the last one of that kind, subject (a model's digest) and device."""
         if not (units > 0 and seconds > 0):
             raise ValueError(f"a rate needs positive units and seconds, not {units} and {seconds}")
-        with self._database.write() as connection:
+        with self._writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO rates (kind, subject, device, units, seconds, updated) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -60,6 +61,21 @@ class IndexTable:
             (kind, subject),
         )
         return rows[0] if rows else None
+
+    def drop_rows(self, kept: Set[str], *, dry_run: bool) -> int:
+        """Takes out all keys of other objects than those `kept`, or only counts them."""
+        count = 0
+        with self._writing() as connection:
+            connection.execute("CREATE TEMP TABLE gone (digest TEXT PRIMARY KEY) WITHOUT ROWID")
+            for table in ("artifacts", "images"):
+                named = connection.execute(f"SELECT digest, count(*) FROM {table} GROUP BY digest").fetchall()
+                gone = {digest: rows for digest, rows in named if digest not in kept}
+                count += sum(gone.values())
+                if not dry_run:
+                    connection.executemany("INSERT OR IGNORE INTO temp.gone VALUES (?)", ((digest,) for digest in gone))
+                    connection.execute(f"DELETE FROM {table} WHERE digest IN (SELECT digest FROM temp.gone)")
+            connection.execute("DROP TABLE temp.gone")
+        return count
 
     def _rows(self, select: str, keys: Iterable[str]) -> Iterator[Any]:
         wanted = list(keys)
@@ -75,3 +91,4 @@ class IndexTable:
                 seen[digest] = self._objects.has(digest)
             if seen[digest]:
                 yield row
+        self._note(digest for digest, there in seen.items() if there)

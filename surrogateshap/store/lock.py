@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,28 +38,45 @@ def lives(pid: int) -> bool:
     return True
 
 
+Wait = Callable[[int], None]
+"""Called with the id of the process that holds a lock, 0 if unknown; returns when it is time to try again."""
+
+
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`. Raises RunError at once where another holds it, naming its process id."""
+def exclusive(path: Path, wait: Wait | None = None) -> Iterator[None]:
+    """Holds the lock file `path`. Where another process holds it, calls `wait` until it is free.
+
+    Raises RunError, naming the process, without `wait`, and where it is this process itself.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise unwritable_error(path, error) from error
     try:
-        try:
-            _take(descriptor)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                raise unwritable_error(path, error) from error
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
-            raise RunError(
-                f"{harmless(str(path.parent))}: in use by process {harmless(holder)}",
-                "Wait until it is done, or watch it with `surrogateshap tui`.",
-            ) from error
+        while True:
+            try:
+                _take(descriptor)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                    raise unwritable_error(path, error) from error
+                holder = _holder(descriptor)
+                if wait is None or holder == os.getpid():
+                    raise RunError(
+                        f"{harmless(str(path.parent))}: in use by process {holder or 'unknown'}",
+                        "Wait until it is done, or watch it with `surrogateshap tui`.",
+                    ) from error
+            wait(holder)
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> int:
+    """What the lock's file says; 0 where it says nothing, as just before its holder writes it."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    said = os.read(descriptor, 20).strip()
+    return int(said) if said.isdigit() else 0

@@ -1,13 +1,15 @@
 """Immutable files named by the SHA-256 of their bytes: `objects/ab/<digest>.<suffix>`."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from surrogateshap.errors import RunError
-from surrogateshap.store.atomic import atomic_write_bytes, make_folder
+from surrogateshap.store.atomic import atomic_write_bytes, holds, make_folder
 from surrogateshap.text import canonical_json, digest, harmless
 
 if TYPE_CHECKING:
@@ -26,17 +28,17 @@ class Objects:
         self._read_only = read_only
 
     def put(self, data: bytes, suffix: Suffix) -> str:
-        """Keeps `data`, durably, and returns its digest. An object that is there already is left alone."""
+        """Keeps `data`, durably, and returns its digest. An object that is there already, whole, is left alone."""
         name = digest(data)
         path = self._path(name, suffix)
         if self._read_only:
             raise read_only_error(self._folder)
-        if not path.exists():
-            try:
+        try:
+            if not holds(path, data):
                 make_folder(path.parent)
                 atomic_write_bytes(path, data)
-            except OSError as error:
-                raise unwritable_error(self._folder, error) from error
+        except OSError as error:
+            raise unwritable_error(self._folder, error) from error
         return name
 
     def get(self, name: str, suffix: Suffix) -> bytes | None:
@@ -60,25 +62,53 @@ class Objects:
         """Whether a file of that digest is there; whether it is whole shows when it is read."""
         return bool(_DIGEST.fullmatch(name)) and any(self._path(name, suffix).exists() for suffix in _SUFFIXES)
 
-    def each(self) -> Iterator[tuple[str, Suffix, int]]:
-        """Digest, suffix and bytes of every object; other files are none of the store's."""
-        try:
-            for path in sorted(self._folder.glob("??/*")):
-                found = split_name(path.name)
-                if found is not None:
-                    yield *found, path.stat().st_size
-        except OSError as error:
-            raise unreadable_error(self._folder, error) from error
-
-    def remove(self, name: str) -> None:
+    def drop(self, name: str) -> None:
         """Deletes the object of that digest, if it is there."""
         if self._read_only:
             raise read_only_error(self._folder)
-        try:
-            for suffix in _SUFFIXES if is_digest(name) else ():
+        for suffix in _SUFFIXES if is_digest(name) else ():
+            try:
                 self._path(name, suffix).unlink(missing_ok=True)
+            except OSError as error:
+                raise unwritable_error(self._folder, error) from error
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the file of that digest; None where there is none."""
+        for suffix in _SUFFIXES if is_digest(name) else ():
+            with suppress(FileNotFoundError):
+                return self._path(name, suffix).stat().st_size
+        return None
+
+    def each(self) -> Iterator[tuple[str, Suffix, int]]:
+        """Digest, suffix and bytes of every object; other files are none of the store's. Raises RunError."""
+        try:
+            for folder in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+                for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
+                    found = split_name(path.name)
+                    if found is not None:
+                        yield *found, path.lstat().st_size
         except OSError as error:
-            raise unwritable_error(self._folder, error) from error
+            raise unreadable_error(self._folder, error) from error
+
+    def head(self, name: str, suffix: Suffix, length: int) -> bytes:
+        """The first bytes of an object, whole or not; none where it is missing. Raises RunError."""
+        path = self._path(name, suffix)
+        try:
+            with path.open("rb") as file:
+                return file.read(length)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise unreadable_error(path, error) from error
+
+    def whole(self, name: str, suffix: Suffix) -> bool:
+        """Whether the file holds what it is named by. Raises RunError where it can't be read."""
+        path = self._path(name, suffix)
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == name
+        except OSError as error:
+            raise unreadable_error(path, error) from error
 
     def _path(self, name: str, suffix: Suffix) -> Path:
         return self._folder / object_name(name, suffix)

@@ -150,7 +150,19 @@ class _Elsewhere(Objects):
         """See Objects."""
         self._refuse()
 
-    def remove(self, name: str) -> None:
+    def drop(self, name: str) -> None:
+        """See Objects."""
+        self._refuse()
+
+    def size(self, name: str) -> int | None:
+        """See Objects."""
+        self._refuse()
+
+    def head(self, name: str, suffix: Suffix, length: int) -> bytes:
+        """See Objects."""
+        self._refuse()
+
+    def whole(self, name: str, suffix: Suffix) -> bool:
         """See Objects."""
         self._refuse()
 

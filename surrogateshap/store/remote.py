@@ -39,17 +39,17 @@ class RemoteFiles:
         """Raises MissingExtraError where a package for such URLs isn't installed, RunError where it can't be used."""
         _ = self._opened
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, length: int | None = None) -> bytes | None:
         """See Files."""
         fs, path = self._at(name)
         with self._errors("read"):
             try:
-                return bytes(fs.cat_file(path))
+                return bytes(fs.cat_file(path, end=length))
             except FileNotFoundError:
                 return None
 
     def size(self, name: str) -> int | None:
-        """See Files."""
+        """Bytes of a file, counted; None where there is no such file."""
         fs, path = self._at(name)
         with self._errors("read"):
             try:
@@ -176,11 +176,28 @@ class RemoteObjects(Objects):
             if found is not None:
                 yield *found, size
 
-    def remove(self, name: str) -> None:
+    def drop(self, name: str) -> None:
         """See Objects."""
         if self._read_only:
             raise read_only_error(self._folder)
         self._seen.discard(name)
-        for file, _ in list(self._files.list(f"{_FOLDER}/{name[:2]}")) if is_digest(name) else ():
-            if split_name(file) is not None and file.rpartition("/")[2].startswith(name):
-                self._files.remove(file)
+        for file, _ in self._of(name):
+            self._files.remove(file)
+
+    def size(self, name: str) -> int | None:
+        """See Objects."""
+        return next((size for _, size in self._of(name)), None)
+
+    def head(self, name: str, suffix: Suffix, length: int) -> bytes:
+        """See Objects."""
+        return self._files.read(f"{_FOLDER}/{object_name(name, suffix)}", length) or b""
+
+    def whole(self, name: str, suffix: Suffix) -> bool:
+        """See Objects."""
+        data = self._files.read(f"{_FOLDER}/{object_name(name, suffix)}")
+        return data is not None and digest(data) == name
+
+    def _of(self, name: str) -> list[tuple[str, int]]:
+        """Files of an object, and their sizes."""
+        files = self._files.list(f"{_FOLDER}/{name[:2]}") if is_digest(name) else iter(())
+        return [(file, size) for file, size in files if (split_name(file) or ("",))[0] == name]

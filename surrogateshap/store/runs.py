@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from surrogateshap.errors import RunError
-from surrogateshap.store.database import Database
+from surrogateshap.store.uses import UseTable
 from surrogateshap.text import harmless
 
 if TYPE_CHECKING:
@@ -40,15 +40,13 @@ class RunRow:
     record: str | None
 
 
-class RunTable:
+class RunTable(UseTable):
     """The part of a store that keeps runs and events."""
-
-    _database: Database
 
     def begin_run(self, run: str, name: str, plan_id: str, spec_digest: str, spec_file: str, plan: str) -> None:
         """Adds the run, or takes it up again, as running in this process."""
         now = time.time()
-        with self._database.write() as connection:
+        with self._writing() as connection:
             connection.execute(
                 f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, NULL, NULL) "
                 "ON CONFLICT (run) DO UPDATE SET name = excluded.name, plan_id = excluded.plan_id, "
@@ -87,7 +85,7 @@ class RunTable:
     def record_event(self, run: str, event: "Event") -> int:
         """Keeps the event with the time of now, and returns its id: ids grow in the order of recording."""
         stamped = event.model_copy(update={"at": time.time()})
-        with self._database.write() as connection:
+        with self._writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO events (run, at, body) VALUES (?, ?, ?)", (run, stamped.at, stamped.model_dump_json())
             )
@@ -95,11 +93,14 @@ class RunTable:
 
     def events(self, run: str, after: int = 0, limit: int = 10_000) -> "list[tuple[int, Event]]":
         """The first `limit` events of the run whose ids are greater than `after`, oldest first."""
-        from surrogateshap.events import event_from_json
-
         rows = self._database.read(
             "SELECT id, body FROM events WHERE run = ? AND id > ? ORDER BY id LIMIT ?", (run, after, limit)
         )
+        return self._read_events(run, rows)
+
+    def _read_events(self, run: str, rows: list[tuple[int, str]]) -> "list[tuple[int, Event]]":
+        from surrogateshap.events import event_from_json
+
         try:
             return [(number, event_from_json(body)) for number, body in rows]
         except ValueError as error:
@@ -108,12 +109,36 @@ class RunTable:
                 "Upgrade with `pip install --upgrade surrogateshap`.",
             ) from error
 
+    def condensed(self, run: str) -> "list[tuple[int, Event]]":
+        """All that the run told, oldest first, without rankings and without progress that newer ones replace."""
+        replaced = "('stage_progress', 'device_progress')"
+        rows = self._database.read(
+            "SELECT id, body FROM (SELECT id, body, json_extract(body, '$.kind') AS kind, "
+            f"CASE WHEN json_extract(body, '$.kind') IN {replaced} THEN row_number() OVER (PARTITION BY "
+            "json_extract(body, '$.kind'), json_extract(body, '$.stage'), json_extract(body, '$.device') "
+            "ORDER BY id DESC) ELSE 1 END AS age FROM events WHERE run = ?) "
+            "WHERE age = 1 AND kind <> 'ranking_updated' ORDER BY id",
+            (run,),
+        )
+        return self._read_events(run, rows)
+
+    def last_events(self, run: str, count: int) -> "list[tuple[int, Event]]":
+        """The last `count` events of the run, oldest first."""
+        rows = self._database.read("SELECT id, body FROM events WHERE run = ? ORDER BY id DESC LIMIT ?", (run, count))
+        return self._read_events(run, rows[::-1])
+
+    def drop_run(self, run: str) -> None:
+        """Takes the run out of the list, with its events and what it is known to use."""
+        with self._writing() as connection:
+            for table in ("runs", "events", "uses"):
+                connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+
     def _select(self, condition: str, parameters: tuple[object, ...]) -> list[RunRow]:
         rows = self._database.read(f"SELECT {_COLUMNS} FROM runs {condition} {_NEWEST_FIRST}", parameters)
         return [RunRow(*row) for row in rows]
 
     def _update(self, run: str, assignments: str, parameters: tuple[object, ...]) -> None:
-        with self._database.write() as connection:
+        with self._writing() as connection:
             changed = connection.execute(
                 f"UPDATE runs SET {assignments}, updated = ? WHERE run = ?", (*parameters, time.time(), run)
             )

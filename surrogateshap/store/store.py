@@ -1,7 +1,7 @@
 """The store: what callers open."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from surrogateshap.store.atomic import remove_stale
 from surrogateshap.store.database import Database
 from surrogateshap.store.index import IndexTable
-from surrogateshap.store.lock import exclusive
+from surrogateshap.store.lock import Wait, exclusive
 from surrogateshap.store.objects import (
     Suffix,
     arrays_from_bytes,
@@ -35,6 +35,7 @@ class Store(RunTable, IndexTable):
 
     def __init__(self, root: Path, *, read_only: bool) -> None:
         """For `open` and `existing`, which check what is there."""
+        super().__init__()
         self.root = root
         self._read_only = read_only
         place = open_place(root, read_only=read_only)
@@ -91,15 +92,18 @@ class Store(RunTable, IndexTable):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Held by the one process that works in the store. Raises RunError at once where another holds it."""
+    def lock(self, wait: Wait | None = None) -> AbstractContextManager[None]:
+        """Held by the one process that works in the store.
+
+        Where another holds it, calls `wait` with that one's id until it is free; without, raises RunError at once.
+        """
         if self._read_only:
             raise read_only_error(self.root)
-        return exclusive(self.root / "store.lock")
+        return exclusive(self.root / "store.lock", wait)
 
     def put_arrays(self, arrays: "Mapping[str, np.ndarray]") -> str:
         """Keeps the arrays together and returns the digest, the same for equal arrays. Numbers and booleans only."""
-        return self._objects.put(arrays_to_bytes(arrays), "safetensors")
+        return self._put(arrays_to_bytes(arrays), "safetensors")
 
     def get_arrays(self, digest: str) -> "dict[str, np.ndarray] | None":
         """The arrays; None where they are missing or damaged."""
@@ -108,7 +112,7 @@ class Store(RunTable, IndexTable):
 
     def put_json(self, value: Any) -> str:
         """Keeps a value and returns the digest of its canonical JSON."""
-        return self._objects.put(json_to_bytes(value), "json")
+        return self._put(json_to_bytes(value), "json")
 
     def get_json(self, digest: str) -> Any | None:
         """The value; None where it is missing or damaged."""
@@ -117,8 +121,27 @@ class Store(RunTable, IndexTable):
 
     def put_bytes(self, data: bytes, suffix: Suffix) -> str:
         """Keeps a file of any sort and returns its digest."""
-        return self._objects.put(data, suffix)
+        return self._put(data, suffix)
 
     def get_bytes(self, digest: str, suffix: Suffix) -> bytes | None:
         """The file's bytes; None where it is missing or damaged."""
         return self._objects.get(digest, suffix)
+
+    def settle(self, run: str) -> None:
+        """Once a run is done: it no longer needs objects that are gone. Others have taken their place."""
+        gone = [name for name in self.used(run) if not self._objects.has(name)]
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM uses WHERE run = ? AND digest = ?", ((run, name) for name in gone))
+
+    def drop(self, digest: str) -> None:
+        """Deletes an object: what was found by it is as good as absent."""
+        self._objects.drop(digest)
+
+    def object_sizes(self, digests: Iterable[str]) -> dict[str, int]:
+        """Bytes of those objects that are there."""
+        return {name: found for name in digests if (found := self._objects.size(name)) is not None}
+
+    def _put(self, data: bytes, suffix: Suffix) -> str:
+        name = self._objects.put(data, suffix)
+        self._note((name,))
+        return name

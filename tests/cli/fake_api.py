@@ -75,7 +75,9 @@ def make() -> Any:
         device = "cuda" if "cuda" in spec.name else "auto"
         return types.SimpleNamespace(execution=types.SimpleNamespace(devices=device))
 
-    def plan(target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = ()) -> object:
+    def plan(
+        target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), execution: Any = ()
+    ) -> object:
         calls.append(("plan", target, store, tuple(allow_paths), *allow_plugins))
         return peaceful_plan(cached="cached" in target.name)
 
@@ -88,7 +90,15 @@ def make() -> Any:
         return text(made)
 
     def apply(
-        target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), emit: Any, stop: Any
+        target: Path,
+        *,
+        store: Any = None,
+        allow_paths: Any = (),
+        allow_plugins: Any = (),
+        execution: Any = (),
+        emit: Any,
+        stop: Any,
+        wait: bool = True,
     ) -> object:
         calls.append(("apply", target, store, tuple(allow_paths), *allow_plugins))
         for event in EVENTS:
@@ -99,14 +109,14 @@ def make() -> Any:
         target: Path,
         shard: tuple[int, int],
         *,
-        devices: Any,
         store: Any,
         allow_paths: Any,
         allow_plugins: Any,
+        execution: Any,
         say: Any,
         stop: Any,
     ) -> None:
-        calls.append(("work", target, shard, devices, store, os.environ.get("SURROGATESHAP_OBJECTS")))
+        calls.append(("work", target, shard, execution, store, os.environ.get("SURROGATESHAP_OBJECTS")))
         say("2 of 4 images\x1b[2J")
 
     def show(target: str, *, store: Any = None) -> object:
@@ -181,7 +191,15 @@ def make() -> Any:
 
 
 def _endless(
-    target: Path, *, store: Any = None, allow_paths: Any = (), allow_plugins: Any = (), emit: Any, stop: Any
+    target: Path,
+    *,
+    store: Any = None,
+    allow_paths: Any = (),
+    allow_plugins: Any = (),
+    execution: Any = (),
+    emit: Any,
+    stop: Any,
+    wait: bool = True,
 ) -> object:
     """A run whose batches are short where the target says so, and otherwise longer than a test waits."""
     emit(EVENTS[0])

@@ -8,7 +8,16 @@ from rich.console import Console
 from surrogateshap.cli.bars import BarsDisplay
 from surrogateshap.cli.display import Display, JsonDisplay, PlainDisplay, left, speed
 from surrogateshap.cli.displays import make_display
-from surrogateshap.events import Event, RunFinished, RunStarted, StageProgress, StageStarted, Warned, event_from_json
+from surrogateshap.events import (
+    DeviceProgress,
+    Event,
+    RunFinished,
+    RunStarted,
+    StageProgress,
+    StageStarted,
+    Warned,
+    event_from_json,
+)
 from tests.cli.fake_api import EVENTS
 
 
@@ -158,6 +167,7 @@ def test_displays_take_events_from_many_threads(kind: str, capsys: pytest.Captur
 def test_speed_and_time_left() -> None:
     progress = StageProgress(stage="a", done=0, total=100, rate=0.5)
     assert (speed(progress, "images"), left(progress)) == ("0.5 images/s", "3 min left")
+    assert left(progress.model_copy(update={"left": 60.0})) == "60 s left in all"
     still = StageProgress(stage="a", done=0, total=100)
     assert (speed(still, "images"), left(still)) == ("", "")
     fast = StageProgress(stage="a", done=100, total=100, rate=123456.7)
@@ -171,3 +181,27 @@ def test_a_resumed_run_and_a_cached_one_are_said_to_be(capsys: pytest.CaptureFix
     display.emit(started.model_copy(update={"resumed": True}))
     display.emit(RunFinished(run="r-1", seconds=0.0, cached=True))
     assert capsys.readouterr().err == "Run r-1 goes on: 3 stages\nAll of it was there already\n"
+
+
+def test_devices_are_told_now_and_then_and_have_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    display = PlainDisplay(lambda: now[0])
+    busy = DeviceProgress(
+        device="cuda:0 \x1b[31mH100",
+        images=1234,
+        rate=13.21,
+        seconds=9.0,
+        utilisation=0.954,
+        memory_bytes=41 << 30,
+        memory_total=80 << 30,
+    )
+    still = DeviceProgress(device="cpu", images=0, rate=0.0, seconds=1.0)
+    for second in (0.0, 30.0, 61.0):
+        now[0] = second
+        display.emit(busy)
+    display.emit(still)
+    line = "cuda:0 \ufffd[31mH100: 1,234 images, 13.2 images/s, 95% busy, 44.0 GB of 85.9 GB"
+    assert capsys.readouterr().err.splitlines() == [line, line, "cpu: 0 images"]
+    shown = bars((EVENTS[0], busy, busy, still), 120)
+    assert "13.2 images/s, 95% busy, 44.0 GB of 85.9 GB" in shown
+    assert shown.count("H100") == 1

@@ -1,6 +1,7 @@
 """Encoders of every kind in runs: what utilities are given, stages and resuming, and the whole way to a ranking."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from safetensors.numpy import load_file
 from surrogateshap import api
 from surrogateshap.errors import RunError, SpecError
 from surrogateshap.events import Event, StageFinished, StageProgress
+from surrogateshap.execute.backends.choose import open_backend
 from surrogateshap.execute.beside import reference_images
+from surrogateshap.execute.crew import Crew
 from surrogateshap.execute.encoders.clip import Clip
 from surrogateshap.execute.encoders.pixels import Pixels
 from surrogateshap.execute.evaluate import Features, as_encoded
 from surrogateshap.execute.fill import Filler
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.progress import Progress
-from surrogateshap.execute.workshop import Workshop
 from surrogateshap.games import Encoded
 from surrogateshap.games.encoded import Moments
 from surrogateshap.plan.beside import own_keys
@@ -92,15 +94,16 @@ class Filled:
             store.begin_run(plan.run, plan.name, plan.plan_id, "", "spec.toml", store.put_json({}))
             totals = {stage.id: stage.total for stage in plan.stages}
             progress = Progress(plan.run, store, self.events.append, threading.Event(), totals)
-            filler = Filler(self.compiled, store, Workshop(self.compiled), progress)
+            stop = threading.Event()
+            crew = Crew(partial(open_backend, self.compiled, store, print), stop)
+            filler = Filler(self.compiled, store, crew, progress)
             for name in self.compiled.checked.encoders:
                 filler.encode_references(name)
-            for pool in self.compiled.pools:
-                filler.fill(pool, lambda: None)
+            filler.fill(self.compiled.pools, lambda _: None)
             if more:
                 self.compiled = self.compiled.with_pools([self._grown(pool, more) for pool in self.compiled.pools])
-                for pool in self.compiled.pools:
-                    filler.fill(pool, lambda: None)
+                filler.fill(self.compiled.pools, lambda _: None)
+            crew.close()
             self.after = {stage.id: stage for stage in build_plan(self.compiled, store).stages}
             self.seen = {}
             self.pixels = {}

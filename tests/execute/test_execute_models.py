@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForImageClassification
 
 from surrogateshap.errors import DeviceError, RunError
-from surrogateshap.execute.device import choose_device, device_name
+from surrogateshap.execute.device import choose_devices, device_name
 from surrogateshap.execute.encoders.classifier import Classifier
 from surrogateshap.execute.images import decode
 from surrogateshap.execute.models import Request
@@ -365,9 +365,9 @@ class TestDecode:
 
 
 def test_devices() -> None:
-    assert device_name(choose_device("cpu")) == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    assert device_name(torch.device(choose_devices("cpu")[0])) == "cpu"
+    assert torch.device(choose_devices("auto")[0]).type in ("cpu", "cuda", "mps")
     missing = "cuda" if not torch.cuda.is_available() else "mps"
     with pytest.raises(DeviceError, match=f"no `{missing}` device is there; found: .*cpu") as caught:
-        choose_device(missing)
+        choose_devices(missing)
     assert caught.value.exit_code == 5

@@ -20,7 +20,7 @@ from surrogateshap.events import Event, StageProgress
 from surrogateshap.execute.models import Model, Request
 from surrogateshap.execute.models.pipeline import PipelineModel, Strength
 from surrogateshap.execute.models.prompts import PromptCache
-from surrogateshap.execute.workshop import Workshop
+from surrogateshap.execute.workshop import Workshop, keep_batch, known_batch
 from surrogateshap.plan.adapters import adapter_file
 from surrogateshap.plan.cards import ModelCard, read_model_card
 from surrogateshap.plan.check import AdapterInput
@@ -330,18 +330,18 @@ class Small:
 def test_batches_are_halved_until_they_fit(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = compile_spec(tiny.spec())
     with Store.open(tiny.folder / "store") as store:
-        workshop, model = Workshop(compiled, store), Small(3)
-        from surrogateshap.execute.shards import Item
-
-        items = [Item(str(seed), 0, seed, -1) for seed in range(16)]
+        workshop, model = Workshop(compiled), Small(3)
+        items = [Request(0, seed, None) for seed in range(16)]
         images, where = workshop.make(items, model)  # type: ignore[arg-type]
         assert images[:, 0, 0, 0].tolist() == list(range(16))
         assert where["dtype"] == "float32"
         assert model.sizes == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
         workshop.make(items[:4], model)  # type: ignore[arg-type]
         assert model.sizes[11:] == [2, 2]
+        assert workshop.halved == 2
+        keep_batch(compiled, store, workshop.device_name, workshop.halved)
         later = Small(3)
-        Workshop(compiled, store).make(items[:4], later)  # type: ignore[arg-type]
+        Workshop(compiled, batch=known_batch(compiled, store)).make(items[:4], later)  # type: ignore[arg-type]
         assert later.sizes == [2, 2]
         with pytest.raises(DeviceError, match="too little memory for one image"):
             workshop.make(items, Small(0))  # type: ignore[arg-type]

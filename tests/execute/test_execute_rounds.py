@@ -126,7 +126,7 @@ def test_rules_compose(tiny: Project, tmp_path: Path) -> None:
 def test_hours_stop_it_and_are_remembered(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Time is what the images took, in whichever attempt; the pilot is always finished."""
     ticks = [0.0]
-    monkeypatch.setattr("surrogateshap.execute.fill.time.monotonic", lambda: ticks[0])
+    monkeypatch.setattr("surrogateshap.execute.assembly.time.monotonic", lambda: ticks[0])
     make = Workshop.make
 
     def slow(self: Workshop, items: Any) -> Any:

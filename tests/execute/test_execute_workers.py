@@ -1,6 +1,6 @@
-"""Workers on other machines: what they leave behind is merged, whole or tampered with, and ends in the same bytes."""
+"""Workers in processes of their own: the same bytes as one, whoever dies."""
 
-import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,270 +8,293 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
+import torch
 
 from surrogateshap import api
-from surrogateshap.errors import InterruptedRun, PlanError, RunError, SpecError
-from surrogateshap.events import Event, StageFinished, Warned
-from surrogateshap.execute.shard_files import ShardFiles
-from surrogateshap.store.objects import arrays_from_bytes, arrays_to_bytes
-from surrogateshap.store.place import OBJECTS
-from surrogateshap.text import digest
-from tests.execute.test_execute_resume import ROOT, SMALL, environment
+from surrogateshap.errors import DeviceError, InterruptedRun, RunError
+from surrogateshap.events import DeviceProgress, Event, StageProgress, Warned
+from surrogateshap.execute.assembly import Assembly, DroppedError
+from surrogateshap.execute.backends import Outcome
+from surrogateshap.execute.crew import Crew
+from surrogateshap.execute.device import choose_devices, threads_of
+from surrogateshap.execute.encoders import View
+from surrogateshap.execute.jobs import Done, Job
+from surrogateshap.execute.pace import Estimate, Pace
+from surrogateshap.execute.shards import Item
+from surrogateshap.store.objects import Objects
 from tests.tiny import Project, run_files
 
-SPEC: dict[str, Any] = SMALL | {"execution.batch_size": 8}
+SMALL = {"execution": {"devices": "cpu", "batch_size": 8, "threads": 1}}
+TWO = {"devices": ("cpu", "cpu")}
+WAIT = 60.0
 
 
-@pytest.fixture
-def spec(tiny: Project) -> Path:
-    return tiny.spec(SPEC)
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if any("surrogateshap.execute.backends.child" in part for part in child.cmdline())
+    ]
 
 
-@pytest.fixture(scope="module")
-def whole(tiny_master: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The run's folder, without any worker."""
-    project = Project(tiny_master, tmp_path_factory.mktemp("whole"))
-    return run_files(project.store, project.apply(SPEC).run)
-
-
-def shards(store: Path) -> list[Path]:
-    return sorted(store.glob("shards/*/*.json"))
-
-
-def finish(spec: Path, store: Path) -> tuple[dict[str, bytes], dict[str, bool], list[str]]:
-    """What apply comes to; which stages had nothing to do; what it warned of beyond the plan's own warnings."""
-    seen: list[Event] = []
-    results = api.apply(spec, store=store, emit=seen.append)
-    cached = {event.stage: event.cached for event in seen if isinstance(event, StageFinished)}
-    warned = [event.message for event in seen if isinstance(event, Warned) and "worker" in event.message]
-    return run_files(store, results.run), cached, warned
-
-
-def made_alone(cached: dict[str, bool]) -> set[str]:
-    """Stages of the pools that apply had to do."""
-    return {stage for stage, there in cached.items() if not there and stage.startswith(("generate", "encode"))}
-
-
-def test_three_workers_make_it_all(spec: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    plan = tmp_path / "plan.json"
-    api.save_plan(api.plan(spec), plan)
-    store = tmp_path / "store"
-    counts = []
-    for number in range(3):
-        api.work((spec, plan, spec)[number], (number, 3), store=store, allow_paths=[spec.parent])
-        counts.append(len(shards(store)))
-    assert counts[0] > 0
-    assert counts == sorted(set(counts))
-    assert not (store / "store.db").exists()
-    assert (store / ".gitignore").read_text() == "*\n"
-    files, cached, warned = finish(spec, store)
-    assert files == whole
-    assert made_alone(cached) == set()
-    assert warned == []
-
-    before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
-    api.work(spec, (1, 3), store=store)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert finish(spec, store)[0] == whole
-
-
-def test_stopped_workers_go_on_where_they_were(
-    spec: Path, tiny: Project, tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+def test_two_workers_come_to_the_bytes_of_one_also_when_one_is_killed(
+    tiny: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, stop, write = tmp_path / "store", threading.Event(), ShardFiles.write
+    events: list[Event] = []
 
-    def write_and_stop(self: ShardFiles, *what: Any) -> None:
-        write(self, *what)
+    def emit(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, DeviceProgress) and not killed:
+            killed.append(children()[0])
+            killed[0].kill()
+
+    killed: list[psutil.Process] = []
+    spec = tiny.spec(SMALL)
+    with monkeypatch.context() as alone:  # the plan in the record says what was asked for, so both ask for two
+        alone.setattr("surrogateshap.execute.device.choose_devices", lambda *_: ("cpu",))
+        run = api.apply(spec, store=tiny.folder / "one", execution=TWO).run
+    api.apply(spec, store=tiny.folder / "two", execution=TWO, emit=emit)
+    assert run_files(tiny.folder / "one", run) == run_files(tiny.folder / "two", run)
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert any("was killed by signal 9: its batch is done anew" in message for message in told)
+    used = {event.device: event.images for event in events if isinstance(event, DeviceProgress)}
+    assert used.keys() <= {"cpu", "cpu (2)"}
+    assert sum(used.values()) == 40 + 40 + 32  # of each proxy, and without a condition, which both share
+    assert not children()
+    left = [event.left for event in events if isinstance(event, StageProgress)]
+    assert all(seconds is not None and seconds >= 0 for seconds in left)
+
+
+def test_workers_end_when_the_run_is_stopped_and_when_it_is_killed(tiny: Project) -> None:
+    stop = threading.Event()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, StageProgress) and event.stage == "generate:prompt":
+            stop.set()
+
+    spec = tiny.spec(SMALL)
+    with pytest.raises(InterruptedRun):
+        api.apply(spec, execution=TWO, emit=emit, stop=stop)
+    assert not children()
+    stages = [stage for stage in api.plan(spec).stages if stage.kind == "generate"]
+    assert 0 < sum(stage.cached for stage in stages) < sum(stage.total for stage in stages)
+
+    run = subprocess.Popen([sys.executable, "-m", "surrogateshap", "apply", str(spec), "--devices", "cpu,cpu"])
+    workers = until(lambda: psutil.Process(run.pid).children())
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    _, alive = psutil.wait_procs(workers, timeout=WAIT)
+    assert not alive
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + WAIT
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+class FakeWorkshop:
+    """Three steps that wait for each other's jobs: they end only where they go on side by side."""
+
+    device, device_name, threads, halved = torch.device("cpu"), "cpu", 1, None
+    model = None
+
+    def __init__(self) -> None:
+        self.read, self.made, self.encoded = (threading.Event() for _ in range(3))
+
+    def requests(self, items: tuple[Item, ...]) -> list[str]:
+        if items[0].key == "second":
+            self.read.set()
+        return [item.key for item in items]
+
+    def make(self, requests: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
+        if requests == ["first"]:
+            assert self.read.wait(WAIT), "the second shard is not read while the first is made"
+        if requests == ["second"]:
+            self.made.set()
+        return np.zeros((1, 2, 2, 1), np.uint8), {"device": "cpu", "dtype": "float32", "threads": 1}
+
+    def encoder(self, name: str) -> Any:
+        return SimpleNamespace(name=name)
+
+    def encode(self, encoder: Any, images: np.ndarray) -> View:
+        assert self.made.wait(WAIT), "the second shard is not made while the first is encoded"
+        return View(np.zeros((len(images), 1), np.float32), np.zeros((len(images), 0), np.float32))
+
+
+def job(key: str) -> Job:
+    return Job("prompt", (Item(key, 0, 0, -1),), ("eye",))
+
+
+def test_shards_are_read_made_and_encoded_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir()
+    assembly = Assembly(FakeWorkshop(), Objects(tmp_path / "objects", read_only=False))  # type: ignore[arg-type]
+    futures = [assembly.submit(job(key)) for key in ("first", "second")]
+    found = [future.result(WAIT) for future in futures]
+    assert [done.keys for done in found] == [("first",), ("second",)]
+    assert found[0].encoded.keys() == {"eye"}
+    assert (found[0].sample.memory_bytes or 0) > 1e6
+    assert 0 <= (found[0].sample.utilisation or 0.0) <= 1
+    gone = assembly.submit(Job("prompt", (), ("eye",), made="0" * 64, images=1)).result(WAIT)
+    assert gone.made is None
+    assembly.drop()
+    with pytest.raises(DroppedError):
+        assembly.submit(job("third")).result(WAIT)
+    assembly.close()
+
+
+class FakeBackend:
+    """Ends each job as it is told to."""
+
+    def __init__(self, ends: Callable[[Job, int], Outcome], workers: int = 2) -> None:
+        self.ends, self.workers = ends, workers
+        self.given: list[Job] = []
+        self.at_work: list[Job] = []
+        self.retired: list[str] = []
+        self.dropped = self.closed = False
+
+    def submit(self, job: Job) -> None:
+        self.given.append(job)
+        self.at_work.append(job)
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        one = self.at_work.pop(0)
+        return [self.ends(one, self.given.count(one))]
+
+    def drop(self) -> None:
+        self.dropped = True
+
+    def retire(self, worker: str) -> None:
+        self.retired.append(worker)
+        self.workers -= 1
+
+    def close(self, *, at_once: bool = False) -> None:
+        self.closed = True
+
+
+def done(job: Job, worker: str = "cpu") -> Outcome:
+    keys = tuple(item.key for item in job.items)
+    return Outcome(job, worker, done=Done(keys=keys, made="", where={}, encoded={}, seconds={}, device="cpu"))
+
+
+JOBS = [job(str(number)) for number in range(9)]
+
+
+def crew(backend: FakeBackend, stop: threading.Event | None = None, said: list[str] | None = None) -> Crew:
+    return Crew(lambda: backend, stop or threading.Event(), (said if said is not None else []).append)  # type: ignore[arg-type,return-value]
+
+
+def begun(backend: FakeBackend, error: type[Exception], stop: threading.Event | None = None) -> list[Job]:
+    """What is done before the error ends it."""
+    found = []
+
+    def collect() -> None:
+        for one, _, _ in crew(backend, stop).do(JOBS):
+            found.append(one)
+
+    with pytest.raises(error):
+        collect()
+    return found
+
+
+def test_a_job_is_done_anew_when_its_worker_is_lost_but_not_for_ever() -> None:
+    said: list[str] = []
+    flaky = FakeBackend(lambda job, times: done(job) if times > 2 else Outcome(job, "cpu", lost="was killed"))
+    assert {one.id for one, _, _ in crew(flaky, said=said).do(JOBS)} == {one.id for one in JOBS}
+    assert len(said) == 2 * len(JOBS)
+    deadly = FakeBackend(lambda job, _: Outcome(job, "c\x1bpu", lost="died") if job is JOBS[4] else done(job))
+    with pytest.raises(RunError, match=r"died 3 times at the same batch; the last, on c.pu, died") as caught:
+        list(crew(deadly).do(JOBS))
+    assert "\x1b" not in str(caught.value)
+
+
+def test_what_was_begun_is_kept_when_another_job_fails() -> None:
+    def ends(job: Job, _: int) -> Outcome:
+        return Outcome(job, "cpu", error=RunError("no", "")) if job is JOBS[1] else done(job)
+
+    backend = FakeBackend(ends)
+    assert begun(backend, RunError) == [
+        JOBS[0],
+        *JOBS[2:7],
+    ]  # three at a time on each of two workers, and one more for the first
+    assert backend.dropped
+
+
+def test_a_device_without_memory_leaves_its_work_to_the_others() -> None:
+    said: list[str] = []
+
+    def ends(job: Job, times: int) -> Outcome:
+        return Outcome(job, "cuda:1", error=DeviceError("too little memory", "")) if times == 1 else done(job, "cuda:0")
+
+    backend = FakeBackend(ends, workers=3)
+    assert len(list(crew(backend, said=said).do(JOBS))) == len(JOBS)
+    assert backend.retired == ["cuda:1"]
+    assert said == ["too little memory: cuda:1 takes no further part"]
+    alone = FakeBackend(ends, workers=1)
+    with pytest.raises(DeviceError):
+        list(crew(alone).do(JOBS))
+
+
+def test_stopping_waits_for_what_was_begun() -> None:
+    stop = threading.Event()
+
+    def ends(job: Job, _: int) -> Outcome:
         stop.set()
+        return Outcome(job, "cpu", error=DroppedError()) if backend.dropped else done(job)
 
-    def die(self: ShardFiles, *what: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ShardFiles, "write", write_and_stop)
-        with pytest.raises(InterruptedRun):
-            api.work(spec, (0, 1), store=store, stop=stop)
-        patched.setattr(ShardFiles, "write", die)  # objects are there, and nobody knows of them
-        with pytest.raises(KeyboardInterrupt):
-            api.work(spec, (0, 1), store=store)
-    first = {path: path.read_bytes() for path in shards(store)}
-    assert 1 <= len(first) < 6
-    for number in (1, 0):
-        api.work(spec, (number, 2), store=store)
-    assert {path: path.read_bytes() for path in first} == first
-    files, cached, warned = finish(spec, store)
-    assert (files, made_alone(cached), warned) == (whole, set(), [])
+    backend = FakeBackend(ends)
+    assert begun(backend, InterruptedRun, stop) == JOBS[:1]
+    assert not backend.at_work
 
 
-def test_a_preempted_worker_ends_with_130(tiny: Project) -> None:
-    spec = tiny.spec(SPEC | {"execution.batch_size": 1})
-    assert signalled(spec, tiny.store, signal.SIGTERM) == 130
-    assert 1 <= len(shards(tiny.store)) < 20
+def test_a_limit_is_asked_before_each_job() -> None:
+    backend = FakeBackend(lambda job, _: done(job))
+    assert len(list(crew(backend).do(JOBS, lambda: len(backend.given) < 3))) == 3
 
 
-def signalled(spec: Path, store: Path, number: int) -> int:
-    """Exit code of a worker that is sent a signal after its next shard."""
-    command = [sys.executable, "-m", "surrogateshap", "worker", str(spec), "--shard", "0/1", "--store", str(store)]
-    before = len(shards(store))
-    worker = subprocess.Popen(command, env=environment(), cwd=ROOT, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while len(shards(store)) == before and time.monotonic() < deadline and worker.poll() is None:
-        time.sleep(0.005)
-    worker.send_signal(number)
-    _, told = worker.communicate(timeout=60)
-    assert b"Traceback" not in told
-    return worker.returncode
+def test_devices_by_name_by_kind_and_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_devices("auto") == choose_devices("cpu") == ("cpu",)
+    assert choose_devices("cpu", 3) == ("cpu",) * 3
+    with pytest.raises(DeviceError, match="no `cuda:0` device is there; found: cpu"):
+        choose_devices(["cuda:0"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert choose_devices("auto") == choose_devices("cuda") == ("cuda:0", "cuda:1", "cuda:2")
+    assert choose_devices(["cuda:2", "cpu"], 3) == ("cuda:2", "cpu", "cuda:2")
+    assert choose_devices("auto", 2) == ("cuda:0", "cuda:1")
+    with pytest.raises(DeviceError, match="no `cuda:3` device is there; found: cuda:0, cuda:1, cuda:2, cpu"):
+        choose_devices(["cuda:0", "cuda:3"])
+    monkeypatch.setattr("surrogateshap.execute.device.cores", lambda: 8)
+    assert [threads_of(name, ["cpu", "cpu"], None) for name in ("cpu", "cuda:0")] == [4, None]
+    assert threads_of("cpu", ["cpu"], None) is None
+    assert threads_of("cpu", ["cpu", "cpu"], 3) == 3
 
 
-def alter(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
-    """Changes a shard's document and gives it the name that it ought to have."""
-
-    def tamper(path: Path) -> None:
-        document = json.loads(path.read_bytes())
-        change(document)
-        done = document["done"]
-        name = digest({"items": done["keys"], "made": "", "encoders": list(done["encoded"])})
-        path.unlink()
-        path.with_name(f"{name}.json").write_text(json.dumps(document))
-
-    return tamper
-
-
-def wrong_images(document: dict[str, Any]) -> None:
-    document["done"]["keys"][0] = "0" * 64
-
-
-def lacking_features(path: Path) -> None:
-    """Features of fewer images than the file tells of, under a digest that holds."""
-    objects = path.parents[2] / "objects"
-    encoded = json.loads(path.read_bytes())["done"]["encoded"]["eye"]
-    arrays = arrays_from_bytes((objects / encoded[:2] / f"{encoded}.safetensors").read_bytes())
-    assert arrays is not None
-    data = arrays_to_bytes({name: array[:-1] for name, array in arrays.items()})
-    name = digest(data)
-    (objects / name[:2]).mkdir(exist_ok=True)
-    (objects / name[:2] / f"{name}.safetensors").write_bytes(data)
-    alter(lambda document: document["done"]["encoded"].update(eye=name))(path)
-
-
-def lost_object(path: Path) -> None:
-    made = json.loads(path.read_bytes())["done"]["made"]
-    (path.parents[2] / "objects" / made[:2] / f"{made}.safetensors").unlink()
-
-
-def damaged_object(path: Path) -> None:
-    encoded = json.loads(path.read_bytes())["done"]["encoded"]["eye"]
-    file = path.parents[2] / "objects" / encoded[:2] / f"{encoded}.safetensors"
-    file.write_bytes(file.read_bytes()[:-1] + b"\xff")
-
-
-TAMPERED: dict[str, Callable[[Path], Any]] = {
-    "garbage": lambda path: path.write_bytes(b"\xff{"),
-    "deep": lambda path: path.write_text("[" * 100_000),
-    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-20]),
-    "renamed": lambda path: path.rename(path.with_name("0" * 64 + ".json")),
-    "other images": alter(wrong_images),
-    "an image twice": alter(lambda document: document["done"]["keys"].append(document["done"]["keys"][0])),
-    "another pool": alter(lambda document: document.update(pool="../image")),
-    "another encoder": alter(lambda document: document["done"].update(encoded={}, seconds={"generate": 1.0})),
-    "a path": alter(lambda document: document["done"].update(made="../../../etc/passwd")),
-    "no time": alter(lambda document: document["done"]["seconds"].update(generate=float("nan"))),
-    "nowhere": alter(lambda document: document["done"].update(where={"device": "cpu", "home": "/"})),
-    "no object": lost_object,
-    "a damaged object": damaged_object,
-    "too few features": lacking_features,
-}
-
-
-def test_tampered_files_are_ignored_and_made_anew(spec: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    clean = tmp_path / "clean"
-    api.work(spec, (0, 1), store=clean)
-    for number, (name, tamper) in enumerate(TAMPERED.items()):
-        store = tmp_path / name.replace(" ", "-")
-        subprocess.run(["cp", "-r", str(clean), str(store)], check=True)
-        path = shards(store)[number % len(shards(store))]
-        tamper(path)
-        (path.parent / "notes.txt").write_text("not a worker's")
-        (path.parent / "deeper").mkdir()
-        (path.parent / "deeper" / path.name).write_text("{}")
-        files, cached, warned = finish(spec, store)
-        assert files == whole, name
-        assert len(made_alone(cached)) in (1, 2), name
-        assert len(warned) == 1, name
-        assert warned[0].startswith("1 worker's file is damaged"), name
-    # A file that is no good is made anew by a worker too, and then merged.
-    store = tmp_path / "worked"
-    subprocess.run(["cp", "-r", str(clean), str(store)], check=True)
-    shards(store)[0].write_text("{}")
-    lost_object(shards(store)[1])
-    api.work(spec, (0, 1), store=store)
-    files, cached, warned = finish(spec, store)
-    assert (files, made_alone(cached), warned) == (whole, set(), [])
-
-
-def test_what_can_not_be_cut_or_is_stale_is_refused(tiny: Project, tmp_path: Path) -> None:
-    spec = tiny.spec(SPEC | {"budget.stop_when": {"interval_width": 0.5}})
-    with pytest.raises(SpecError, match='"local" or "ray"') as caught:
-        api.work(spec, (0, 2))
-    assert caught.value.problems[0].key == "budget.stop_when"
-    spec, plan = tiny.spec(SPEC), tiny.folder / "plan.json"
-    api.save_plan(api.plan(spec), plan)
-    tiny.spec(SPEC | {"seed": 4})
-    with pytest.raises(PlanError, match="stale"):
-        api.work(plan, (0, 2))
-    for shard in ((2, 2), (-1, 2), (0, 0)):
-        with pytest.raises(PlanError, match="there is no shard"):
-            api.work(spec, shard)
-    assert not tiny.store.exists()
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_objects_and_shards_at_an_url(
-    tiny: Project, tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    import fsspec
-
-    # What is in memory, other processes don't see.
-    url = "memory://bucket/folder" if workers == 1 else f"file://{tmp_path}/shared"
-    fsspec.filesystem("memory").store.clear()
-    spec, store = tiny.spec(SPEC | {"execution.workers": workers}), tmp_path / "store"
-    monkeypatch.setenv(OBJECTS, url)
-    api.work(spec, (0, 1 if workers == 2 else 2), store=tmp_path / "nobodys")
-    assert not (tmp_path / "nobodys").exists()
-    files, cached, warned = finish(spec, store)
-    assert bool(made_alone(cached)) == (workers == 1)
-    assert warned == []
-    assert files == (whole | {name: files[name] for name in ("plan.json", "record.json", "spec.toml")})
-    assert not any((store / "objects").iterdir())
-    results = api.show(str(spec), store=store)
-    assert {path.parts[-1] for path in (tmp_path / "shared").glob("*")} == (
-        {"objects", "shards"} if workers == 2 else set()
-    )
-
-    monkeypatch.setenv(OBJECTS, f"{url}/../other")
-    with pytest.raises(RunError, match="do not lie at"):
-        api.apply(spec, store=store)
-    monkeypatch.setenv(OBJECTS, f"{url}/")
-    assert api.show(results.run, store=store) == results
-    monkeypatch.delenv(OBJECTS)
-    for read in (api.show, api.plan):
-        with pytest.raises(RunError, match="lie elsewhere") as caught:
-            read(spec, store=store)  # type: ignore[operator]
-        assert OBJECTS in caught.value.remedy
-    with pytest.raises(RunError, match="lie elsewhere"):
-        api.apply(spec, store=store)
-    with pytest.raises(RunError, match="lie elsewhere"):
-        api.work(spec, (0, 1), store=store)
-
-
-def test_a_store_with_objects_of_its_own_keeps_them(
-    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    results = api.apply(spec, store=tmp_path / "store")
-    monkeypatch.setenv(OBJECTS, f"file://{tmp_path}/shared")
-    assert api.show(results.run, store=tmp_path / "store") == results
-    with pytest.raises(RunError, match="in its own folder"):
-        api.apply(spec, store=tmp_path / "store")
+def test_the_time_left_counts_stages_that_go_on_side_by_side_once() -> None:
+    now = [0.0]
+    plan = {
+        "generate:prompt": Estimate(100, 400.0),
+        "encode:prompt:eye": Estimate(100, 100.0),
+        "fit": Estimate(2, 30.0),
+        "record": Estimate(1, 0.0),
+    }
+    pace = Pace(plan, lambda: now[0])
+    assert pace.left({}, {}) == 530
+    assert Pace(plan | {"flags": Estimate(3, None)}).left({}, {}) is None
+    now[0] = 20.0
+    for stage, seconds in (("generate:prompt", 20.0), ("encode:prompt:eye", 10.0)):
+        pace.spend(stage, seconds)  # ten images, encoded while the next ones were made
+    pending = {"generate:prompt": 90, "encode:prompt:eye": 90}
+    rates = {"generate:prompt": 0.5, "encode:prompt:eye": 1.0}
+    assert pace.left(pending, rates) == pytest.approx((180 + 90) * 20 / 30 + 30)
+    assert pace.left({"generate:prompt": 0, "encode:prompt:eye": 0, "fit": 1}, rates) == pytest.approx(15)

@@ -136,13 +136,17 @@ def test_gpus_are_found_without_torch(tmp_path: Path, monkeypatch: pytest.Monkey
     smi(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559\\nTesla T4, 15360\\n")
     found = guess_device("auto", None)
     assert (found.kind, found.name, found.memory) == ("cuda", "NVIDIA H100 80GB HBM3", 81559 << 20)
-    assert found.half == 990e12
+    assert (found.half, found.workers) == (990e12, 2)
+    assert guess_device(["cuda:1"], None).workers == guess_device("cuda", None, 1).workers == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert guess_device("cuda", None).name == "Tesla T4"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert guess_device("auto", 3).kind != "cuda"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert guess_device("cpu", 3).name == "cpu, 3 threads"
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert [guess_device("cpu", 2, workers).workers for workers in (1, 3, 9)] == [1, 3, 4]
+    assert guess_device(["cpu", "cpu"], None).name == "cpu, 4 threads"
     assert guess_device("cpu", 3).single == 3 * guess_device("cpu", 1).single
     monkeypatch.setattr(devices, "version", lambda _: "2.5.0+cpu")
     assert guess_device("auto", 1).kind != "cuda"

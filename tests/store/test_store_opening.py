@@ -185,7 +185,7 @@ def test_reader_sees_what_a_killed_writer_kept(tmp_path):
 def test_newer_store_is_refused(tmp_path):
     Store.open(tmp_path).close()
     connection = sqlite3.connect(tmp_path / "store.db")
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 99")
     connection.close()
     for opening in (Store.open, Store.existing):
         with pytest.raises(RunError, match="newer surrogateshap") as caught:

@@ -48,9 +48,9 @@ def test_one_contract(objects):
     assert not kept.has(one)
     assert kept.put(b"one", "json") == one
     assert kept.get(one, "json") == b"one"
-    kept.remove(one)
-    kept.remove(one)
-    kept.remove("../../x")
+    kept.drop(one)
+    kept.drop(one)
+    kept.drop("../../x")
     assert not kept.has(one)
     assert [found[0] for found in kept.each()] == [two]
 
@@ -73,7 +73,7 @@ def test_copies_for_other_processes():
 
 def test_reading_only():
     objects = RemoteObjects(RemoteFiles(URL), read_only=True)
-    for act in (lambda: objects.put(b"x", "json"), lambda: objects.remove("0" * 64)):
+    for act in (lambda: objects.put(b"x", "json"), lambda: objects.drop("0" * 64)):
         with pytest.raises(RunError, match="reading only"):
             act()
 
@@ -81,19 +81,31 @@ def test_reading_only():
 @pytest.mark.parametrize("files", [LocalFiles, RemoteFiles])
 def test_files(files, tmp_path):
     place = LocalFiles(tmp_path) if files is LocalFiles else RemoteFiles(URL)
-    assert (place.read("shards/r/a.json"), place.size("shards/r/a.json"), list(place.list("shards/r"))) == (
-        None,
-        None,
-        [],
-    )
+    assert (place.read("shards/r/a.json"), list(place.list("shards/r"))) == (None, [])
     place.write("shards/r/a.json", b"1")
     place.write("shards/r/a.json", b"22")
     place.write("shards/r2/b.json", b"333")
-    assert (place.read("shards/r/a.json"), place.size("shards/r/a.json")) == (b"22", 2)
+    assert (place.read("shards/r/a.json"), place.read("shards/r/a.json", 1)) == (b"22", b"2")
     assert list(place.list("shards/r")) == [("shards/r/a.json", 2)]
     place.remove("shards/r/a.json")
     place.remove("shards/r/a.json")
     assert list(place.list("shards")) == [("shards/r2/b.json", 3)]
+
+
+def test_links_lead_nowhere(tmp_path):
+    place, outside = LocalFiles(tmp_path / "store"), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.json").write_bytes(b"secret")
+    place.write("shards/r/b.json", b"1")
+    (tmp_path / "store" / "shards" / "linked").symlink_to(outside)
+    (tmp_path / "store" / "shards" / "r" / "a.json").symlink_to(outside / "a.json")
+    assert list(place.list("shards")) == [("shards/r/b.json", 1)]
+    for name in ("shards/linked/a.json", "shards/r/a.json", "../outside/a.json", "shards/../../outside/a.json"):
+        assert place.read(name) is None
+        place.remove(name)
+        with pytest.raises(RunError, match="link"):
+            place.write(name, b"2")
+    assert (outside / "a.json").read_bytes() == b"secret"
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Here:
                 return
             error = future.exception()
             if error is None:
-                self._ended.put(Outcome(job, "", done=future.result()))
+                self._ended.put(Outcome(job, future.result().device, done=future.result()))
             else:
                 wrapped = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 self._ended.put(Outcome(job, "", error=wrapped))

@@ -5,7 +5,7 @@ from typing import assert_never
 
 import numpy as np
 
-from surrogateshap.games.encoded import Encoded, Floats, Moments
+from surrogateshap.games.encoded import Encoded, Floats, Moments, Views
 from surrogateshap.games.utilities.aesthetic import aesthetic_scores
 from surrogateshap.games.utilities.association import Association, shows
 from surrogateshap.games.utilities.base import Utility, class_index
@@ -102,7 +102,7 @@ def make_utility(
             assert_never(section)
 
 
-def _manifold(section: ManifoldUtility, features: Floats, reference: Floats) -> Utility:
+def _manifold(section: ManifoldUtility, features: Views, reference: Views) -> Utility:
     if section.kind == "recall":
         return Recall(features, reference, section.neighbours)
     held = inside(features, reference, section.neighbours)
@@ -117,7 +117,7 @@ def _manifold(section: ManifoldUtility, features: Floats, reference: Floats) -> 
             assert_never(section.kind)
 
 
-def _images_of(reference: Encoded | Moments | None, what: str) -> Floats:
+def _images_of(reference: Encoded | Moments | None, what: str) -> Views:
     """(m, d) features of the reference's images."""
     if not isinstance(reference, Encoded):
         raise ValueError(f"{what} needs reference images")  # noqa: TRY004 - it is missing

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from scipy.special import xlogy
 
 from surrogateshap.games.encoded import Bools, Encoded, Floats
-from surrogateshap.games.utilities.base import Utility, class_index
+from surrogateshap.games.utilities.base import Utility, class_index, rows
 from surrogateshap.spec.utilities import AskedFor, Attribute
 
 Measure = Literal["difference", "phi", "mutual_information"]
@@ -28,7 +28,8 @@ def shows(attribute: Attribute, encoded: Encoded) -> Bools:
     wanted = class_index(attribute.class_, encoded.labels)
     belongs = np.array(encoded.attributes or [0] * len(encoded.labels))
     rivals = np.flatnonzero(belongs == belongs[wanted])
-    return np.asarray(rivals[encoded.probabilities[:, rivals].argmax(axis=1)] == wanted)
+    found = [rivals[some[:, rivals].argmax(axis=1)] == wanted for _, some in rows(encoded.probabilities)]
+    return np.concatenate(found)
 
 
 def _position(wanted: str, known: tuple[str, ...]) -> int:

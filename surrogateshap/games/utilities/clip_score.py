@@ -3,7 +3,7 @@
 import numpy as np
 
 from surrogateshap.games.encoded import Encoded, Floats
-from surrogateshap.games.utilities.base import blocks, unit
+from surrogateshap.games.utilities.base import blocks, double, rows, unit
 
 
 def clip_scores(encoded: Encoded) -> Floats:
@@ -14,9 +14,12 @@ def clip_scores(encoded: Encoded) -> Floats:
     """
     if encoded.texts is None or encoded.asked is None:
         raise ValueError("a CLIP score needs the prompts' embeddings")
-    images, texts = unit(encoded.features), unit(encoded.texts)
-    scores = np.maximum(np.einsum("nd,nd->n", images, texts[np.maximum(encoded.asked, 0)]), 0.0)
+    features, texts, asked = encoded.features, unit(encoded.texts), np.maximum(encoded.asked, 0)
+    scores = np.empty(len(features))
+    for part, some in rows(features):
+        scores[part] = np.maximum(np.einsum("nd,nd->n", unit(some), texts[asked[part]]), 0.0)
     nothing = np.flatnonzero(encoded.asked < 0)
-    for part in blocks(len(nothing), len(texts)):
-        scores[nothing[part]] = np.maximum(images[nothing[part]] @ texts.T, 0.0).mean(axis=1)
+    for part in blocks(len(nothing), max(texts.shape)):
+        images = unit(double(features, nothing[part]))
+        scores[nothing[part]] = np.maximum(images @ texts.T, 0.0).mean(axis=1)
     return np.asarray(100 * scores)

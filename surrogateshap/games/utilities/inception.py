@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from scipy.special import xlogy
 
 from surrogateshap.games.encoded import Floats
-from surrogateshap.games.utilities.base import Utility
+from surrogateshap.games.utilities.base import Utility, weighted
 
 
 class Inception(Utility):
@@ -14,14 +14,18 @@ class Inception(Utility):
     curved = True
 
     def __init__(self, probabilities: Floats) -> None:
-        negentropy = xlogy(probabilities, probabilities).sum(axis=1, keepdims=True)
-        self._terms = np.hstack([probabilities, negentropy])
+        self._probabilities = probabilities
 
     def summarise(self, weights: sp.csr_array | Floats) -> Floats:
         """(K, k + 1): mean probabilities, and the mean of Σ p log p."""
-        return np.asarray(weights @ self._terms)
+        return weighted(weights, self._probabilities, _terms, self._probabilities.shape[1] + 1)
 
     def value(self, summaries: Floats) -> Floats:
         """(M,), between 1 and k."""
         mean = np.maximum(summaries[:, :-1], 0.0)
         return np.asarray(np.exp(summaries[:, -1] - xlogy(mean, mean).sum(axis=1)))
+
+
+def _terms(probabilities: Floats) -> Floats:
+    """(m, k + 1): probabilities (m, k), and Σ p log p of each image."""
+    return np.hstack([probabilities, xlogy(probabilities, probabilities).sum(axis=1, keepdims=True)])

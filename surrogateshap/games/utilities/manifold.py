@@ -10,14 +10,14 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from surrogateshap.games.encoded import Floats, Ints
+from surrogateshap.games.encoded import Floats, Ints, Views
 from surrogateshap.games.utilities.base import Utility, blocks, mixed, squared_distances
 
 _TOLERANCE = 1e-12
 """Sums of weights that should be equal differ by less than this."""
 
 
-def inside(features: Floats, reference: Floats, neighbours: int) -> sp.csr_array:
+def inside(features: Views, reference: Views, neighbours: int) -> sp.csr_array:
     """(N, m): 1 where an image lies in the neighbourhood of a reference image.
 
     Raises ValueError where there are too few reference images for a k-th nearest.
@@ -31,7 +31,7 @@ def inside(features: Floats, reference: Floats, neighbours: int) -> sp.csr_array
         apart[np.arange(len(apart)), np.arange(m)[part]] = np.inf
         radius[part] = np.partition(apart, neighbours - 1, axis=1)[:, neighbours - 1]
     parts = []
-    for part in blocks(len(features), m):
+    for part in blocks(len(features), max(m, features.shape[1])):
         near = squared_distances(features[part], reference) <= radius
         parts.append(sp.csr_array(near.astype(np.float64)))
     return sp.csr_array(sp.vstack(parts))
@@ -80,7 +80,7 @@ class Recall(Utility):
 
     step = 1.0
 
-    def __init__(self, features: Floats, reference: Floats, neighbours: int, *, apart: bool = False) -> None:
+    def __init__(self, features: Views, reference: Views, neighbours: int, *, apart: bool = False) -> None:
         self._features, self._reference, self._neighbours, self._apart = features, reference, neighbours, apart
 
     def around(self, weights: sp.csr_array, *, apart: bool = False) -> Utility:
@@ -110,7 +110,7 @@ class Recall(Utility):
 class _Orders:
     """N images in the order of their distance from each, and the places of the m reference images among them."""
 
-    def __init__(self, features: Floats, reference: Floats) -> None:
+    def __init__(self, features: Views, reference: Views) -> None:
         n, m = len(features), len(reference)
         self._others = np.empty((n, n - 1), dtype=np.int32)
         self._closer = np.empty((n, m), dtype=np.int32)

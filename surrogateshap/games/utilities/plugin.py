@@ -1,7 +1,8 @@
 """Utilities of other packages.
 
 A plugin's entry point of the group `surrogateshap.utilities` is called as `found(encoded, **options)`, with an
-`Encoded` and the spec's `options`. It returns one of two things:
+`Encoded` and the spec's `options`. Its arrays may be in single precision and mapped from files, and are not to be
+written. It returns one of two things:
 
 - scores, one finite number for each of the N images, as an array (N,): the utility is their weighted mean;
 - an object with `summarise(weights)` and `value(summaries)` as `Utility` describes them. `curved`, `step`, `around` and

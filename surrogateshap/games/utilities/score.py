@@ -1,12 +1,14 @@
 """Scores of single images, of whatever origin, and their statistics: mean, quantile and exceedance rate."""
 
+from math import isqrt
 from typing import Literal, assert_never
 
 import numpy as np
 import scipy.sparse as sp
 
-from surrogateshap.games.encoded import Encoded, Floats
-from surrogateshap.games.utilities.base import Utility, class_index, mixed
+from surrogateshap.games.encoded import Encoded, Floats, Ints
+from surrogateshap.games.spill import release, room
+from surrogateshap.games.utilities.base import Utility, blocks, class_index, mixed
 from surrogateshap.spec.utilities import Above, ClassScore, Quantile, Statistic
 
 _TOLERANCE = 1e-12
@@ -17,7 +19,7 @@ def score_of(score: Literal["confidence", "condition"] | ClassScore, encoded: En
     """Scores (N,) in [0, 1]. An image that was asked to show nothing has the condition score of a blind guess, 1/k."""
     probabilities = encoded.probabilities
     if isinstance(score, ClassScore):
-        return np.asarray(probabilities[:, class_index(score.class_, encoded.labels)])
+        return np.array(probabilities[:, class_index(score.class_, encoded.labels)])
     if score == "confidence":
         return np.asarray(probabilities.max(axis=1))
     asked = probabilities[np.arange(len(probabilities)), np.maximum(encoded.conditions, 0)]
@@ -68,9 +70,36 @@ class WeightedQuantile(Utility):
 
     def summarise(self, weights: sp.csr_array | Floats) -> Floats:
         """(K, p): cumulated weight at each distinct score, ascending."""
-        return np.cumsum(mixed(weights, self._level_of_image), axis=1)
+        sparse = sp.csr_array(weights)
+        out = room((sparse.shape[0], len(self._levels)))
+        for part in blocks(*out.shape):
+            np.cumsum(mixed(sparse[part], self._level_of_image), axis=1, out=out[part])
+            release(out)
+        return np.asarray(out)
 
     def value(self, summaries: Floats) -> Floats:
         """(M,)."""
-        below = (summaries < self._q - _TOLERANCE).sum(axis=1)
+        return self._at((summaries < self._q - _TOLERANCE).sum(axis=1))
+
+    def width(self, summaries: Floats) -> int:
+        """√p."""
+        return isqrt(summaries.shape[1])
+
+    def mixtures(self, shares: Floats, summaries: Floats) -> Floats:
+        """(M,): found among every √p-th level first, and then between two of these."""
+        p = len(self._levels)
+        step = isqrt(p)
+        coarse = np.empty((len(summaries), p // step))
+        for part in blocks(*summaries.shape):
+            coarse[part] = summaries[part, step - 1 :: step]
+            release(summaries)
+        below = step * (shares @ coarse < self._q - _TOLERANCE).sum(axis=1)
+        for start in np.unique(below[below < p]):
+            here = np.flatnonzero(below == start)
+            near = summaries[:, start : start + step - 1]
+            below[here] += (shares[here] @ near < self._q - _TOLERANCE).sum(axis=1)
+            release(summaries)
+        return self._at(below)
+
+    def _at(self, below: Ints) -> Floats:
         return np.asarray(self._levels[np.minimum(below, len(self._levels) - 1)])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from surrogateshap.games.encoded import Floats, Ints
+from surrogateshap.games.encoded import Floats, Ints, Views
 from surrogateshap.games.utilities.base import BLOCK
 
 _WINDOW, _SIGMA = 11, 1.5
@@ -31,7 +31,7 @@ class StructuralSimilarity:
     45 kB for 64 pixels. Raises ValueError for other numbers of pixels.
     """
 
-    def __init__(self, pixels: Floats) -> None:
+    def __init__(self, pixels: Views) -> None:
         size = _size(pixels.shape[1])
         self.scales = next(s for s in range(5, 0, -1) if size >> (s - 1) >= _WINDOW)
         kept = np.array(_EXPONENTS[: self.scales])

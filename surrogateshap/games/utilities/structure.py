@@ -6,7 +6,7 @@ Odena et al. 2017, arXiv 1610.09585, section 4.2, measure it so within classes.
 import numpy as np
 import scipy.sparse as sp
 
-from surrogateshap.games.encoded import Floats, Ints
+from surrogateshap.games.encoded import Floats, Ints, Views
 from surrogateshap.games.utilities.base import Utility, mixed
 from surrogateshap.games.utilities.score import Mean
 from surrogateshap.games.utilities.similarity import StructuralSimilarity
@@ -26,7 +26,7 @@ class Structure(Utility):
     changes with the weights inside a stratum is known to first order.
     """
 
-    def __init__(self, pixels: Floats) -> None:
+    def __init__(self, pixels: Views) -> None:
         self._similarity = StructuralSimilarity(pixels)
         self._known = (np.zeros(0, dtype=np.int64), np.zeros(0))
 

@@ -7,8 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import xlogy
 
-from surrogateshap.games.encoded import Floats
-from surrogateshap.games.utilities.base import Utility, unit
+from surrogateshap.games.encoded import Floats, Ints, Views
+from surrogateshap.games.spectra import eigvalsh
+from surrogateshap.games.spill import release
+from surrogateshap.games.utilities.base import Utility, double, rows, unit
 from surrogateshap.games.utilities.moments import SecondMoments
 
 
@@ -22,23 +24,30 @@ class Vendi(Utility):
 
     curved = True
 
-    def __init__(self, features: Floats, order: float) -> None:
-        scaled, self._order = unit(features), order
-        # Features of length 0 are alike and different from all others.
-        nothing = ~scaled.any(axis=1)
-        if nothing.any():
-            scaled = np.column_stack([scaled, nothing])
-        n, d = scaled.shape
-        if n < d:
-            left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
-            scaled = left * singular
-        self._second = SecondMoments(scaled)
+    def __init__(self, features: Views, order: float) -> None:
+        self._features, self._order = features, order
+        n, d = features.shape
+        self._zeros = any(not some.any(axis=1).all() for _, some in rows(features))
+        self._coordinates: Floats | None = None
+        width = d + self._zeros
+        if n < width:
+            left, singular, _ = np.linalg.svd(self._scaled(np.arange(n)), full_matrices=False)
+            self._coordinates = left * singular
+            width = n
+        self._second = SecondMoments(self._scaled, width)
+
+    def _scaled(self, images: Ints) -> Floats:
+        """(m, r): some images' features of length 1. Those of length 0 are alike and different from all others."""
+        if self._coordinates is not None:
+            return self._coordinates[images]
+        found = unit(double(self._features, images))
+        return np.column_stack([found, ~found.any(axis=1)]) if self._zeros else found
 
     def summarise(self, weights: sp.csr_array | Floats) -> Floats:
         """(K, p): upper triangles of the second moments."""
-        out = np.empty((weights.shape[0], self._second.size))
-        self._second.summarise(weights, out)
-        return out
+        found = self._second.summarise(weights)
+        release(self._features)
+        return found
 
     def value(self, summaries: Floats) -> Floats:
         """(M,), from 1 to r; one (M, r, r) array at a time."""
@@ -46,7 +55,7 @@ class Vendi(Utility):
         if q == 2:  # needs no eigenvalues: the sum of their squares is that of the entries'
             total = (matrices**2).sum(axis=(1, 2))
         else:
-            found = np.maximum(np.linalg.eigvalsh(matrices), 0.0)
+            found = np.maximum(eigvalsh(matrices), 0.0)
             if abs(q - 1) < _NEAR:
                 return np.asarray(np.exp(-xlogy(found, found).sum(axis=1)))
             total = (np.where(found > _ZERO, found, 0.0) ** q).sum(axis=1)
