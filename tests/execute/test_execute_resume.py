@@ -55,12 +55,15 @@ def test_killed_at_any_step(tiny: Project) -> None:
         str(tiny.spec(SMALL)),
         str(tiny.folder / "s"),
         "9",
+        "24",
     ]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["killed"] >= 8
     assert found["links"] >= 3
+    assert len(found["places"]) >= 24
+    assert len(set(found["places"])) >= 2
     assert 99 not in found["codes"]
     assert None not in found["codes"]
     assert {found["chain"], *found["resumed"]} == {found["whole"]}
