@@ -126,9 +126,9 @@ def apply(
     """Runs a spec or a saved plan, or goes on with what was interrupted.
 
     `execution` are keys of the spec's [execution] in place of what it says. `emit` is called with each event, from this
-    thread. Setting `stop` ends the run after the current shards with InterruptedRun. While
-    another process works in the store, the events of this run there are passed on, and its end is waited for; without
-    `wait` that raises RunError. Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
+    thread. Setting `stop` ends the run after the current shards with InterruptedRun. While another process works in the
+    store, the events of this run there are passed on, and its end is waited for; without `wait` that raises RunError.
+    Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
     """
     from surrogateshap.execute.run import execute
     from surrogateshap.plan.build import build_plan
@@ -321,12 +321,9 @@ def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[
 
     A run whose process was killed counts as interrupted.
     """
-    from surrogateshap.store.lock import lives
-
     opened, row = find_run(target, store, unfinished=True)
     with opened:
-        status = "interrupted" if row.status == "running" and not lives(row.pid) else row.status
-        return opened.events(row.run, after), status
+        return opened.events(row.run, after), row.now
 
 
 def verify(record: Path) -> "VerifyReport":

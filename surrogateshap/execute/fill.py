@@ -53,6 +53,9 @@ class Filler:
         self._beside = BesideFiller(compiled, store, crew, progress)
         self._timed = any(rule.gpu_hours is not None for rule in compiled.spec.budget.rules)
         self._speeds: dict[tuple[str, str], tuple[int, float]] = {}
+        """By stage and device: units, and the seconds that they took."""
+        self._at_once: dict[str, int] = {}
+        """By device: images in a batch, where its memory allows no more; as the store knows it."""
         self.found: Found = store.find_images({key for pool in compiled.pools for key in pool.keys})
 
     def fill(self, pools: Sequence[Pool], after_shard: Callable[[Pool], None]) -> None:
@@ -123,15 +126,8 @@ class Filler:
             jobs = list(self._jobs(fillings))
             if not jobs:
                 return True
-            given = 0
-
-            def ask() -> bool:
-                nonlocal given
-                given += 1
-                return go_on()
-
             done, unseen = 0, sum(not job.items for job in jobs)
-            for job, what, worker in self._crew.do(jobs, ask, depth):
+            for job, what, worker in self._crew.do(jobs, go_on, depth):
                 self._take(job, what, worker, fillings)
                 unseen -= not job.items
                 if not unseen:  # before that some of what is found can't be ranked
@@ -205,7 +201,8 @@ class Filler:
             key = keys.encoding(encoders[name].digest, done.made)
             self._store.remember(key, encoded, "encode")
             self._spend(key, done.seconds[name])
-        if done.at_once is not None:
+        if done.at_once is not None and self._at_once.get(done.device) != done.at_once:
+            self._at_once[done.device] = done.at_once
             keep_batch(self._compiled, self._store, done.device, done.at_once)
         for filling in fillings:
             self._advance(filling, job, done)

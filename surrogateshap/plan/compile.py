@@ -99,7 +99,7 @@ class Compiled:
             wrong = {str(one["loc"][0]) for one in error.errors()}
             remedies = {"devices": "Use auto, cpu, cuda or mps, or name devices, such as cuda:0,cuda:1."}
             problems = [
-                Problem(f"--{key}", 0, "", f"{harmless(str(changes[key]))} can't be used", remedies.get(key, ""))
+                Problem(f"--{key}", 0, "", f"`{harmless(_given(changes[key]))}` can't be used", remedies.get(key, ""))
                 for key in wrong
             ]
             raise SpecError(problems) from None
@@ -111,6 +111,10 @@ class Compiled:
         by_id = {pool.id: pool for pool in pools}
         games = tuple(replace(game, pool=by_id.get(game.pool.id, game.pool)) for game in self.games)
         return replace(self, pools=tuple(by_id.get(pool.id, pool) for pool in self.pools), games=games)
+
+
+def _given(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def compile_spec(

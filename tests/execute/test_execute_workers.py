@@ -21,6 +21,7 @@ from surrogateshap.errors import DeviceError, InterruptedRun, RunError
 from surrogateshap.events import DeviceProgress, Event, StageProgress, Warned
 from surrogateshap.execute.assembly import Assembly, DroppedError
 from surrogateshap.execute.backends import Outcome
+from surrogateshap.execute.backends.here import Here
 from surrogateshap.execute.crew import Crew
 from surrogateshap.execute.device import choose_devices, threads_of
 from surrogateshap.execute.encoders import View
@@ -112,7 +113,7 @@ class FakeWorkshop:
     model = None
 
     def __init__(self) -> None:
-        self.read, self.made, self.encoded = (threading.Event() for _ in range(3))
+        self.begun, self.read, self.made = (threading.Event() for _ in range(3))
 
     def requests(self, items: tuple[Item, ...]) -> list[str]:
         if items[0].key == "second":
@@ -120,6 +121,7 @@ class FakeWorkshop:
         return [item.key for item in items]
 
     def make(self, requests: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
+        self.begun.set()
         if requests == ["first"]:
             assert self.read.wait(WAIT), "the second shard is not read while the first is made"
         if requests == ["second"]:
@@ -177,6 +179,27 @@ def test_the_model_and_encoders_are_loaded_one_after_the_other(tiny: Project, mo
     for thread in threads:
         thread.join()
     assert most == [1]
+
+
+def test_ending_at_once_does_not_wait_for_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "objects").mkdir()
+    workshop = FakeWorkshop()
+    backend = Here(workshop, Objects(tmp_path / "objects", read_only=False))  # type: ignore[arg-type]
+
+    def interrupted(_: float) -> list[Outcome]:
+        assert workshop.begun.wait(WAIT)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backend, "wait", interrupted)
+    busy = Crew(lambda: backend, threading.Event())
+    with pytest.raises(KeyboardInterrupt):
+        list(busy.do([job("first")]))
+    began = time.monotonic()
+    busy.close(at_once=True)
+    busy.close()  # as at the end of every attempt
+    assert time.monotonic() - began < WAIT / 4
+    workshop.read.set()
+    workshop.made.set()
 
 
 class FakeBackend:
