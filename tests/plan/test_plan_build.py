@@ -79,6 +79,7 @@ UNHASHED = {
     "execution.batch_size",
     "execution.threads",
     "execution.devices",
+    "execution.backend",
     "execution.workers",
     "fidelity.trainer",
 }
@@ -125,6 +126,7 @@ def test_names_places_and_execution_do_not_change_the_plan(project: Project) -> 
                 "batch_size": 3,
                 "threads": 2,
                 "devices": ["cuda:1"],
+                "backend": "ray",
                 "workers": 3,
                 "compile": True,
             }
