@@ -130,10 +130,12 @@ class Filler:
                 given += 1
                 return go_on()
 
-            done = 0
+            done, unseen = 0, sum(not job.items for job in jobs)
             for job, what, worker in self._crew.do(jobs, ask, depth):
                 self._take(job, what, worker, fillings)
-                after_shard(next(filling.pool for filling in fillings if filling.pool.id == job.pool))
+                unseen -= not job.items
+                if not unseen:  # before that some of what is found can't be ranked
+                    after_shard(next(filling.pool for filling in fillings if filling.pool.id == job.pool))
                 done += 1
             if done < len(jobs):
                 return False
