@@ -28,10 +28,10 @@ from surrogateshap.execute.shards import Item
 from surrogateshap.plan import backends, keys
 from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.store import Store
-from tests.tiny import Project, run_files
+from tests.tiny import SPEC, Project, run_files
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"execution": {"devices": "cpu", "batch_size": 8, "threads": 1}}
+SMALL = {"execution": {"devices": "cpu", "batch_size": 8, "threads": 1}, "utility": SPEC["utility"][:2]}
 TWO: dict[str, object] = {"backend": "ray", "workers": 2}
 WAIT = 60.0
 HEAD = "--head --block --num-cpus 2 --object-store-memory 100000000 --port 0 --min-worker-port 0 --max-worker-port 0"
@@ -133,6 +133,8 @@ def test_objects_come_along_where_the_store_is_not_seen_and_a_stopped_run_goes_o
         "surrogateshap.execute.backends.on_ray.Setup",
         lambda compiled, kind, objects, probe, batch: setup(compiled, kind, tiny.folder / "no", probe, batch),
     )
+    share = import_module("surrogateshap.execute.backends.cluster").Share("cpu", 1, 1, 1)
+    monkeypatch.setattr("surrogateshap.execute.backends.on_ray.share_out", lambda *_: share)  # one is enough here
     stop = threading.Event()
 
     def emit(event: Event) -> None:
@@ -224,7 +226,7 @@ def test_the_plan_says_what_is_missing_for_ray(tiny: Project, monkeypatch: pytes
     for module in (backends, choose):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(SpecError) as caught:
-        api.plan(tiny.spec(SMALL), execution={"backend": "ray"})
+        api.plan(tiny.spec(SMALL, "other.toml"), execution={"backend": "ray"})
     (problem,) = caught.value.problems
     assert str(problem) == '--backend: `ray` needs Ray, which is not installed\n    pip install "surrogateshap[ray]"'
     assert api.plan(spec, execution={"backend": "local", "devices": "cpu"}).plan_id == compiled.plan_id
