@@ -1,7 +1,10 @@
 """What a run has to know of a Ray cluster before it asks for workers, and of the way in which they end."""
 
 import logging
+import os
+import re
 import signal
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ _DETAIL = "Worker exit detail: "
 _LAST_WORDS = 160
 """Characters of it that are told."""
 
+_ANSWERS = 10.0
+"""Seconds that a cluster may take to answer: Ray itself would try for minutes."""
 _OF_PIXELS = ("torch", "diffusers", "transformers", "peft")
 """Packages whose version may change images a little: the record names those of the machine that runs `apply`."""
 
@@ -72,8 +77,10 @@ def connect() -> bool:
     # Ray takes SIGTERM for itself: it would no longer stop the run after its shards.
     handler = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     try:
+        if named := re.fullmatch(r"\[?([^\[\]/]+)\]?:([0-9]{1,5})", os.environ.get("RAY_ADDRESS", "").strip()):
+            socket.create_connection((named[1], int(named[2])), _ANSWERS).close()
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OverflowError, OSError) as error:
         reason = harmless(str(error).strip().partition("\n")[0]) or type(error).__name__
         remedy = "Look at RAY_ADDRESS, and ask `ray status`; clusters with tokens want RAY_AUTH_MODE=token."
         raise RunError(f"no Ray cluster can be had: {reason}", remedy) from None
