@@ -27,6 +27,8 @@ from surrogateshap.execute.encoders import View
 from surrogateshap.execute.jobs import Done, Job
 from surrogateshap.execute.pace import Estimate, Pace
 from surrogateshap.execute.shards import Item
+from surrogateshap.execute.workshop import Workshop
+from surrogateshap.plan.compile import compile_spec
 from surrogateshap.store.objects import Objects
 from tests.tiny import Project, run_files
 
@@ -151,6 +153,30 @@ def test_shards_are_read_made_and_encoded_side_by_side(tmp_path: Path) -> None:
     with pytest.raises(DroppedError):
         assembly.submit(job("third")).result(WAIT)
     assembly.close()
+
+
+def test_the_model_and_encoders_are_loaded_one_after_the_other(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, most = [0], [0]
+
+    def load(*_: Any) -> object:
+        loading[0] += 1
+        most[0] = max(most[0], loading[0])
+        time.sleep(0.2)
+        loading[0] -= 1
+        return object()
+
+    monkeypatch.setattr("surrogateshap.execute.models.class_conditional.ClassConditionalModel", load)
+    monkeypatch.setattr("surrogateshap.execute.encoders.factory.make_encoder", load)
+    workshop = Workshop(compile_spec(tiny.spec(SMALL)))
+    threads = [
+        threading.Thread(target=lambda: workshop.model),
+        threading.Thread(target=workshop.encoder, args=("eye",)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
 
 
 class FakeBackend:
