@@ -1,21 +1,39 @@
 """Which backend does a run's work."""
 
+import os
+import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 
+from surrogateshap.errors import MissingExtraError
 from surrogateshap.execute.backends import Backend
 from surrogateshap.execute.workshop import Workshop, download, known_batch
+from surrogateshap.plan.backends import RAY_INSTALL, RAY_MISSING
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.store import Store
 
 
-def open_backend(compiled: Compiled, store: Store, say: Callable[[str], None]) -> Backend:
-    """As the spec's [execution] asks. Raises DeviceError where a device isn't there.
+def open_backend(
+    compiled: Compiled, store: Store, say: Callable[[str], None], stop: threading.Event | None = None
+) -> Backend:
+    """As the spec's [execution] asks.
 
-    `say` is told what takes long before anything can be counted: downloads.
+    Raises DeviceError where a device isn't there, RunError where a cluster isn't, MissingExtraError without Ray.
+    `say` is told what takes long before anything can be counted: downloads, and waiting for a cluster, which `stop`
+    ends.
     """
+    execution, batch = compiled.spec.execution, known_batch(compiled, store)
+    if execution.backend == "ray":
+        if find_spec("ray") is None:
+            raise MissingExtraError(RAY_MISSING, RAY_INSTALL)
+        # Read when Ray is imported: of workers that died it would print on standard output, where data goes.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+        from surrogateshap.execute.backends.on_ray import OnRay
+
+        download(compiled, compiled.checked.snapshots, say)
+        return OnRay(compiled, store, batch, say, stop or threading.Event())
     from surrogateshap.execute.device import choose_devices, threads_of
 
-    execution, batch = compiled.spec.execution, known_batch(compiled, store)
     devices = choose_devices(execution.devices, execution.workers)
     if len(devices) == 1:
         from surrogateshap.execute.backends.here import Here
