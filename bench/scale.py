@@ -183,8 +183,8 @@ def evaluate(small: bool, only: list[str] | None) -> None:
                 each *= (whole / slow["images"]) ** 2 if name == "kernel" else 1
             m, seconds = found["coalitions"], found["seconds"]
             line = f"{name:<9}{m:7,} coalitions{seconds:8.1f} s ({found['prepared']:.1f} s before the first)"
-            line += f"{m / seconds:11,.1f} a second{memory:7.2f} GB{busy:8.1f} s of CPU"
-            print(f"{line}   loop {each:.3g} s each, {each * m / seconds:,.0f} x", flush=True)
+            line += f"{m / seconds:11,.3g} a second{memory:7.2f} GB{busy:8.1f} s of CPU"
+            print(f"{line}   loop {each:.3g} s each, {each * m / seconds:,.3g} x", flush=True)
 
 
 def main() -> None:

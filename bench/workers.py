@@ -1,8 +1,8 @@
 """How work spreads: images per second by number of workers. `scale.py` runs it.
 
 The digits example, as `surrogateshap apply --devices cpu,cpu` runs it, with one thread for each process. Images per
-second are counted from the first shard that comes back to the last one, so that the start of the processes, told
-apart, doesn't count. Efficiency is against one worker, and against as many as there are cores.
+second are counted from when each worker's first shard has come back to the last one, so that the start of the
+processes, told apart, doesn't count. Efficiency is against one worker, and against as many as there are cores.
 """
 
 import os
@@ -13,40 +13,38 @@ from pathlib import Path
 
 from surrogateshap import api
 from surrogateshap.events import DeviceProgress, Event, StageStarted
+from surrogateshap.execute import progress
 
 SPEC = Path(__file__).parent.parent / "specs" / "digits.toml"
 BATCH = 64
 
 
 def measure(workers: int, images: int, folder: Path) -> tuple[float, float, int]:
-    """Seconds to the first shard; images per second after it; bytes that the largest worker held."""
+    """Seconds to the first shard; images per second once all work; bytes that the largest worker held."""
     text = SPEC.read_text()
     text = re.sub(r"images_per_contributor = \d+", f"images_per_contributor = {images}", text)
     text = re.sub(r"batch_size = \d+", f"batch_size = {BATCH}", text)
     text = re.sub(r"denoising_loss = true", "denoising_loss = false", text)
     spec = folder / "digits.toml"
     spec.write_text(text)
-    began, first, last = 0.0, 0.0, 0.0
-    made: dict[str, int] = {}
-    memory = 0
+    began = 0.0
+    told: list[tuple[float, DeviceProgress]] = []
 
     def emit(event: Event) -> None:
-        nonlocal began, first, last, memory
-        now = time.monotonic()
+        nonlocal began
         if isinstance(event, StageStarted) and event.stage.startswith("generate") and not began:
-            began = now
+            began = time.monotonic()
         if isinstance(event, DeviceProgress):
-            memory = max(memory, event.memory_bytes or 0)
-            made[event.device] = event.images
-            if not first:
-                first, made["first"] = now, -event.images
-            last = now
+            told.append((time.monotonic(), event))
 
-    from surrogateshap.execute import progress
-
-    progress._DEVICE_TICK = 0.0
+    progress._DEVICE_TICK = 0.0  # every shard is told
     api.apply(spec, store=folder / f"store{workers}", execution={"devices": ("cpu",) * workers}, emit=emit)
-    return first - began, sum(made.values()) / (last - first), memory
+    first = {event.device: at for at, event in reversed(told)}
+    start, last = max(first.values()), told[-1][0]
+    before = {event.device: event.images for at, event in told if at <= start}
+    after = {event.device: event.images for _, event in told}
+    memory = max(event.memory_bytes or 0 for _, event in told)
+    return told[0][0] - began, (sum(after.values()) - sum(before.values())) / (last - start), memory
 
 
 def compare(images: int) -> None:

@@ -351,12 +351,9 @@ def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[
 
     A run whose process was killed counts as interrupted.
     """
-    from surrogateshap.store.lock import lives
-
     opened, row = find_run(target, store, unfinished=True)
     with opened:
-        status = "interrupted" if row.status == "running" and not lives(row.pid) else row.status
-        return opened.events(row.run, after), status
+        return opened.events(row.run, after), row.now
 
 
 def verify(record: Path) -> "VerifyReport":

@@ -12,7 +12,7 @@ from surrogateshap.units import listed
 if TYPE_CHECKING:
     from surrogateshap.events import Event
     from surrogateshap.runs import Cleanup, RunDetails, RunSummary, StageSummary
-    from surrogateshap.store import RunRow, RunStatus, Store
+    from surrogateshap.store import RunRow, Store
 
 
 def runs(store: Path | None = None) -> "tuple[RunSummary, ...]":
@@ -30,7 +30,7 @@ def run_details(target: str, *, store: Path | None = None, events: int = 0) -> "
     Raises RunError where there is no such run.
     """
     from surrogateshap.events import DeviceProgress, RunFailed, RunStarted, Warned
-    from surrogateshap.runs import DeviceSummary, RunDetails
+    from surrogateshap.runs import RunDetails
 
     opened, row = find_run(target, store, unfinished=True)
     with opened:
@@ -42,11 +42,7 @@ def run_details(target: str, *, store: Path | None = None, events: int = 0) -> "
         return RunDetails(
             **_summary(row, told).model_dump(),
             per_stage=_stages(told, row.status),
-            devices=tuple(
-                DeviceSummary.model_validate(one.model_dump(exclude={"kind", "at"}))
-                for one in told
-                if isinstance(one, DeviceProgress)
-            ),
+            devices=tuple(one for one in told if isinstance(one, DeviceProgress)),
             warnings=tuple(dict.fromkeys(one.message for one in attempt if isinstance(one, Warned))),
             error=failed.message if failed is not None else "",
             remedy=failed.remedy if failed is not None else "",
@@ -74,7 +70,7 @@ def forget(names: Sequence[str], *, store: Path | None = None) -> tuple[str, ...
             if row is None:
                 remedy = "Look them up with `surrogateshap runs`."
                 raise RunError(f"no single run `{harmless(name)}` in {harmless(str(folder))}", remedy)
-            if _status(row) == "running":
+            if row.now == "running":
                 remedy = "Stop it first, or wait until it is done."
                 raise RunError(f"run {harmless(row.run)} is being applied by process {row.pid}", remedy)
             found.append(row.run)
@@ -138,12 +134,6 @@ def _events(opened: "Store", row: "RunRow") -> "list[Event]":
     return [event for _, event in opened.condensed(row.run)]
 
 
-def _status(row: "RunRow") -> "RunStatus":
-    from surrogateshap.store.lock import lives
-
-    return "interrupted" if row.status == "running" and not lives(row.pid) else row.status
-
-
 def _summary(row: "RunRow", told: "Iterable[Event]") -> "RunSummary":
     from surrogateshap.events import RunStarted
     from surrogateshap.runs import RunSummary
@@ -154,7 +144,7 @@ def _summary(row: "RunRow", told: "Iterable[Event]") -> "RunSummary":
     return RunSummary(
         run=row.run,
         name=row.name,
-        status=_status(row),
+        status=row.now,
         created=row.created,
         updated=row.updated,
         spec_file=row.spec_file,

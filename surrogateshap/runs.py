@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from surrogateshap.events import Event
+from surrogateshap.events import DeviceProgress, Event
 
 
 class _Data(BaseModel):
@@ -43,25 +43,12 @@ class StageSummary(_Data):
     """Units per second when it last worked; 0 where unknown."""
 
 
-class DeviceSummary(_Data):
-    """One device, as it last told."""
-
-    device: str
-    images: int
-    seconds: float
-    rate: float
-    """Images per second."""
-    utilisation: float | None
-    """From 0 to 1; None where unknown, as memory is."""
-    memory_bytes: int | None
-    memory_total: int | None
-
-
 class RunDetails(RunSummary):
     """One run, all that is told of it."""
 
     per_stage: tuple[StageSummary, ...]
-    devices: tuple[DeviceSummary, ...]
+    devices: tuple[DeviceProgress, ...]
+    """What each device told last."""
     warnings: tuple[str, ...]
     """Of the last attempt."""
     error: str

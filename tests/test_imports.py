@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "diffusers", "transformers", "lightgbm", "shap", "textual", "sklearn", "pandas", "huggingface_hub")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "lightgbm",
+    "shap",
+    "textual",
+    "sklearn",
+    "pandas",
+    "huggingface_hub",
+    "ray",
+)
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tui")))}
 PROBE = """
 import json, sys

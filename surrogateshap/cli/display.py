@@ -23,7 +23,7 @@ from surrogateshap.events import (
     Warned,
 )
 from surrogateshap.text import harmless
-from surrogateshap.units import count, duration, plural, size
+from surrogateshap.units import count, duration, percent, plural, rate, size
 
 PROGRESS_EVERY = 5.0
 """Seconds between two plain progress lines of a stage."""
@@ -155,10 +155,9 @@ def left(progress: StageProgress) -> str:
 
 
 def usage(event: DeviceProgress) -> list[str]:
-    """`1,234 images`, `13.2 images/s`, `95 % busy`, `41 GB of 80 GB`, as far as they are known."""
-    parts = [f"{count(event.images)} images"]
-    parts += [f"{event.rate:.3g} images/s"] if event.images else []
-    parts += [f"{event.utilisation:.0%} busy"] if event.utilisation is not None else []
+    """`1,234 images`, `13/s`, `95.4% busy`, `41.0 GB of 80.0 GB`, as far as they are known."""
+    parts = [f"{count(event.images)} images", *filter(None, [rate(event.rate)])]
+    parts += [f"{percent(event.utilisation)} busy"] if event.utilisation is not None else []
     if event.memory_bytes is not None:
         of = f" of {size(event.memory_total)}" if event.memory_total is not None else ""
         parts.append(f"{size(event.memory_bytes)}{of}")

@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 
 from surrogateshap import __version__
-from surrogateshap.errors import WORKER, SurrogateShapError
+from surrogateshap.errors import WORKER, InterruptedRun, SurrogateShapError
 
 COMMANDS = {
     "init": "Write a commented spec to start from.",
@@ -32,7 +32,6 @@ COMMANDS = {
 }
 """Each command's first line of help, so that `--help` imports none of them; its module bears its name."""
 
-INTERRUPTED = 130
 BUG = 70
 """Exit code of an error that is nobody's but the program's (EX_SOFTWARE)."""
 
@@ -76,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line, `sys.argv` by default, and returns its exit code; errors are told on stderr."""
     _make_streams_safe()
     code = _run(arguments)
-    if code == INTERRUPTED and any(thread.name.startswith(WORKER) for thread in threading.enumerate()):
+    if code == InterruptedRun.exit_code and any(thread.name.startswith(WORKER) for thread in threading.enumerate()):
         # A thread in the middle of a batch can't be ended, and Python would wait for it: stopped at once means now.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -95,7 +94,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.Abort as error:
         interrupted = isinstance(error.__cause__, KeyboardInterrupt)
         click.echo("Interrupted." if interrupted else "Aborted.", err=True)
-        return INTERRUPTED if interrupted else 1
+        return InterruptedRun.exit_code if interrupted else 1
     except SurrogateShapError as error:
         from surrogateshap.cli.failures import tell
 

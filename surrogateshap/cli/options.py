@@ -64,19 +64,22 @@ _devices = click.option(
 _workers = click.option(
     "--workers", type=click.IntRange(1, 1024), help="Processes that make images.  [default: as the spec says]"
 )
+_backend = click.option(
+    "--backend", type=click.Choice(["local", "ray"]), help="Where they are.  [default: as the spec says]"
+)
 target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
 
 
 def execution_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds `--devices` and `--workers`, given to the command together, as `execution`."""
+    """Adds `--devices`, `--workers` and `--backend`, given to the command together, as `execution`."""
 
     @wraps(command)
-    def with_execution(*given: Any, devices: str | None, workers: int | None, **named: Any) -> int:
+    def with_execution(*given: Any, devices: str | None, workers: int | None, backend: str | None, **named: Any) -> int:
         several = tuple(devices.split(",")) if devices is not None and devices not in _KINDS else devices
-        asked = {"devices": several, "workers": workers}
+        asked = {"devices": several, "workers": workers, "backend": backend}
         return command(*given, execution={key: value for key, value in asked.items() if value is not None}, **named)
 
-    return _devices(_workers(with_execution))
+    return _devices(_workers(_backend(with_execution)))
 
 
 def command_line(

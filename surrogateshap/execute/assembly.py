@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,11 +13,23 @@ from surrogateshap.execute.jobs import Done, Job
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.usage import Usage
 from surrogateshap.execute.workshop import Workshop
-from surrogateshap.store.objects import Objects, arrays_from_bytes, arrays_to_bytes
+from surrogateshap.store.objects import Suffix, arrays_from_bytes, arrays_to_bytes
 
 T = TypeVar("T")
 DEPTH = 3
 """Jobs that a worker holds at a time: one is read, one made, one encoded and kept."""
+
+
+class Shelf(Protocol):
+    """Where a worker's objects go, and come from: a store, or what is sent along with jobs."""
+
+    def put(self, data: bytes, suffix: Suffix) -> str:
+        """Keeps `data` and returns its digest."""
+        ...
+
+    def get(self, name: str, suffix: Suffix) -> bytes | None:
+        """The bytes whose digest is `name`; None where they are missing or damaged."""
+        ...
 
 
 @dataclass
@@ -38,7 +50,7 @@ class DroppedError(Exception):
 class Assembly:
     """Does jobs in their order, each step in a thread of its own. Where a step fails, so does the job's future."""
 
-    def __init__(self, workshop: Workshop, objects: Objects) -> None:
+    def __init__(self, workshop: Workshop, objects: Shelf) -> None:
         self._workshop, self._objects, self._usage = workshop, objects, Usage(workshop)
         self._dropped = False
         self._steps = [ThreadPoolExecutor(1, f"{WORKER}-{name}") for name in ("read", "make", "keep")]

@@ -73,30 +73,31 @@ class Crew(Studio):
             raise error
 
     def close(self, *, at_once: bool = False) -> None:
-        """Ends the workers, if there are any."""
-        if "_backend" in self.__dict__:
-            self._backend.close(at_once=at_once)
+        """Ends the workers, if there are any, and lets go of what they loaded."""
+        backend = self.__dict__.pop("_backend", None)
+        if backend is not None:
+            backend.close(at_once=at_once)
 
     @property
     def device_name(self) -> str:
         """See Studio."""
-        return self._backend.studio().device_name
+        return self._backend.device_name
 
     def prepare(self, encoder: EncoderInput | None) -> None:
         """See Studio."""
-        self._backend.studio().prepare(encoder)
+        self._backend.prepare(encoder)
 
     def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
         """See Studio."""
-        return self._backend.studio().encode(encoder, images)
+        return self._backend.encode(encoder, images)
 
     def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
         """See Studio."""
-        return self._backend.studio().encode_texts(encoder, texts)
+        return self._backend.encode_texts(encoder, texts)
 
     def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
         """See Studio."""
-        return self._backend.studio().denoising_losses(items)
+        return self._backend.denoising_losses(items)
 
     def _finish(self, working: int) -> Iterator[tuple[Job, Done, str]]:
         """What has begun; what has not is given up, and what fails now is told by the error that ends the run."""

@@ -1,10 +1,10 @@
 """Which devices a run computes on."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from surrogateshap.errors import DeviceError
+from surrogateshap.plan.device import cores
 
 if TYPE_CHECKING:
     import torch
@@ -44,11 +44,6 @@ def device_name(device: "torch.device") -> str:
     import torch
 
     return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of(device: str, devices: Sequence[str], asked: int | None) -> int | None:

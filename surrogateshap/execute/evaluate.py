@@ -31,16 +31,17 @@ class Features:
         self._pools: dict[tuple[str, str], tuple[int, Encoded]] = {}
         spill_to(store.root)
 
-    def _object(self, name: str | None) -> dict[str, np.ndarray]:
+    def _object(self, key: str, name: str | None) -> dict[str, np.ndarray]:
+        """The object that goes by a key. Raises DamagedError."""
         arrays = None if name is None else self._store.get_arrays(name)
         if arrays is None:
-            raise DamagedError(name or "")
+            raise DamagedError(key)
         return arrays
 
     def _read(self, key: str) -> dict[str, np.ndarray]:
         """What is kept under a key of a reference or of texts, read once."""
         if key not in self._beside:
-            self._beside[key] = self._object(self._store.lookup([key]).get(key))
+            self._beside[key] = self._object(key, self._store.lookup([key]).get(key))
         return self._beside[key]
 
     def of_pool(
@@ -57,7 +58,7 @@ class Features:
         named = self._store.lookup(encodings.values())
         features = probabilities = np.zeros((0, 0), np.float32)
         for made, (at, slots) in by_object(places).items():
-            arrays = self._object(named.get(encodings[made]))
+            arrays = self._object(encodings[made], named.get(encodings[made]))
             if not features.size:
                 features = room((len(places), arrays["features"].shape[1]), np.float32)
                 probabilities = room((len(places), arrays["probabilities"].shape[1]))
@@ -94,14 +95,14 @@ class Features:
         if named is None:
             return None
         found = self._store.find_images(named.values())
-        for missing in {key for key in named.values() if key not in found}:
+        for missing in (key for key in named.values() if key not in found):
             raise DamagedError(missing)
         spec, manifest = self._compiled.spec, self._compiled.checked.manifest
         rows = own_rows(game.pool, manifest, spec.seed)[np.asarray(images, np.int64)]
         places = [found[named[row]] if row >= 0 else None for row in rows.tolist()]
         features = np.full((len(rows), 1), np.nan)
         for name, (at, slots) in by_object(places).items():
-            arrays = self._object(name)
+            arrays = self._object(name, name)
             if features.dtype != np.float32:
                 features = room((len(rows), arrays["features"].shape[1]), np.float32)
                 features[rows < 0] = np.nan

@@ -11,6 +11,7 @@ from surrogateshap.execute.crew import Crew
 from surrogateshap.execute.jobs import Done, Job, encoders_of, image_jobs
 from surrogateshap.execute.merge import register
 from surrogateshap.execute.progress import Progress
+from surrogateshap.execute.workshop import keep_batch
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import unique_keys
 from surrogateshap.plan.check_encoders import EncoderInput
@@ -52,6 +53,9 @@ class Filler:
         self._beside = BesideFiller(compiled, store, crew, progress)
         self._timed = any(rule.gpu_hours is not None for rule in compiled.spec.budget.rules)
         self._speeds: dict[tuple[str, str], tuple[int, float]] = {}
+        """By stage and device: units, and the seconds that they took."""
+        self._at_once: dict[str, int] = {}
+        """By device: images in a batch, where its memory allows no more; as the store knows it."""
         self.found: Found = store.find_images({key for pool in compiled.pools for key in pool.keys})
 
     def fill(self, pools: Sequence[Pool], after_shard: Callable[[Pool], None]) -> None:
@@ -122,17 +126,12 @@ class Filler:
             jobs = list(self._jobs(fillings))
             if not jobs:
                 return True
-            given = 0
-
-            def ask() -> bool:
-                nonlocal given
-                given += 1
-                return go_on()
-
-            done = 0
-            for job, what, worker in self._crew.do(jobs, ask, depth):
+            done, unseen = 0, sum(not job.items for job in jobs)
+            for job, what, worker in self._crew.do(jobs, go_on, depth):
                 self._take(job, what, worker, fillings)
-                after_shard(next(filling.pool for filling in fillings if filling.pool.id == job.pool))
+                unseen -= not job.items
+                if not unseen:  # before that some of what is found can't be ranked
+                    after_shard(next(filling.pool for filling in fillings if filling.pool.id == job.pool))
                 done += 1
             if done < len(jobs):
                 return False
@@ -192,6 +191,9 @@ class Filler:
             self._spend(done.made, done.seconds["generate"])
         for name, key in named.items():
             self._spend(key, done.seconds[name])
+        if done.at_once is not None and self._at_once.get(done.device) != done.at_once:
+            self._at_once[done.device] = done.at_once
+            keep_batch(self._compiled, self._store, done.device, done.at_once)
         for filling in fillings:
             self._advance(filling, job, done)
         self._progress.use(worker, len(done.keys), done.sample, sum(done.seconds.values()))

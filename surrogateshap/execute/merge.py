@@ -2,7 +2,6 @@
 
 from surrogateshap.execute.jobs import Done
 from surrogateshap.execute.shard_files import ShardFiles
-from surrogateshap.execute.workshop import keep_batch
 from surrogateshap.plan import keys
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.store import Store
@@ -16,8 +15,6 @@ def register(compiled: Compiled, store: Store, made: str, done: Done) -> dict[st
     named = {name: keys.encoding(compiled.checked.encoders[name].digest, made) for name in done.encoded}
     for name, encoded in done.encoded.items():
         store.remember(named[name], encoded, "encode")
-    if done.at_once is not None:
-        keep_batch(compiled, store, done.device, done.at_once)
     return named
 
 

@@ -164,7 +164,7 @@ class _Attempt:
                 self._features = Features(self._compiled, self._store)
 
     def _go_through(self) -> Results:
-        crew = Crew(partial(open_backend, self._compiled, self._store, self._warn), self._stop, self._warn)
+        crew = Crew(partial(open_backend, self._compiled, self._store, self._warn, self._stop), self._stop, self._warn)
         try:
             with threadpool_limits(self._spec.execution.threads, user_api="blas"), on_gpu(self._gpus):
                 return self._work(crew)

@@ -3,10 +3,9 @@
 import time
 from typing import TYPE_CHECKING
 
-from surrogateshap.execute.device import cores
 from surrogateshap.execute.jobs import Sample
 from surrogateshap.execute.memory import device_memory, process_memory
-from surrogateshap.plan.device import memory_total
+from surrogateshap.plan.device import cores, memory_total
 
 if TYPE_CHECKING:
     from surrogateshap.execute.workshop import Workshop

@@ -92,5 +92,4 @@ def refuse_growing(compiled: Compiled) -> None:
 
 
 def _open(compiled: Compiled, place: Place, say: Say) -> Backend:
-    execution = compiled.spec.execution
-    return open_local(compiled, place.objects, None, say, execution.devices, execution.workers)
+    return open_local(compiled, place.objects, None, say)

@@ -1,5 +1,6 @@
 """The models of one run, loaded when they are first needed: an attempt with nothing to generate never loads torch."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -81,6 +82,8 @@ class Workshop:
         """
         self._compiled, self._asked, self._batch, self._say = compiled, device, batch, say
         self.threads = threads or compiled.spec.execution.threads
+        self._loading = threading.Lock()
+        """Held while one loads: two threads at once break what transformers and diffusers import late."""
         self._at_once: dict[str, int] = {}
         """By encoder, and for the model: images in a batch, once the device had too little memory for more."""
         self._encoders: dict[str, Encoder] = {}
@@ -121,14 +124,15 @@ class Workshop:
         spec = self._compiled.spec
         asked = (folder, card, spec.sampling, spec.proxy.strength, self.device)
         made: Model
-        if card.pipeline is None:
-            from surrogateshap.execute.models.class_conditional import ClassConditionalModel
+        with self._loading:
+            if card.pipeline is None:
+                from surrogateshap.execute.models.class_conditional import ClassConditionalModel
 
-            made = ClassConditionalModel(*asked)
-        else:
-            from surrogateshap.execute.models.pipeline import PipelineModel
+                made = ClassConditionalModel(*asked)
+            else:
+                from surrogateshap.execute.models.pipeline import PipelineModel
 
-            made = PipelineModel(*asked, spec.model.dtype, adapters)
+                made = PipelineModel(*asked, spec.model.dtype, adapters)
         if spec.execution.compile:
             made.compile()
         return made
@@ -147,15 +151,16 @@ class Workshop:
         if encoder.name in self._encoders:
             return
         download(self._compiled, [f"encoder {encoder.name}"], self._say)
-        if encoder.kind == "plugin":
-            from surrogateshap.execute.encoders.plugin import PluginEncoder
+        with self._loading:
+            if encoder.kind == "plugin":
+                from surrogateshap.execute.encoders.plugin import PluginEncoder
 
-            section = self._compiled.spec.encoder[encoder.position]
-            self._encoders[encoder.name] = PluginEncoder(section, self.device)
-        else:
-            from surrogateshap.execute.encoders.factory import make_encoder
+                section = self._compiled.spec.encoder[encoder.position]
+                self._encoders[encoder.name] = PluginEncoder(section, self.device)
+            else:
+                from surrogateshap.execute.encoders.factory import make_encoder
 
-            self._encoders[encoder.name] = make_encoder(encoder, self.device)
+                self._encoders[encoder.name] = make_encoder(encoder, self.device)
 
     def make(self, requests: Sequence[Request], model: Model | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (N, H, W, C) uint8 of the frozen or of another model, and where they were made."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan import keys
+from surrogateshap.plan.backends import backend_problems
 from surrogateshap.plan.check import (
     IMAGES_PER_COALITION,
     Checked,
@@ -89,9 +90,22 @@ class Compiled:
         return f"{self.spec.name}-{self.plan_id[:10]}"
 
     def with_execution(self, changes: Mapping[str, object]) -> "Compiled":
-        """The same, with other values of keys of [execution]. Raises SpecError for values that these don't take."""
-        if not changes:
-            return self
+        """The same, with other values of keys of [execution].
+
+        Raises SpecError for values that these don't take, and for a backend that can't be had.
+        """
+        changed = self._with_execution(changes) if changes else self
+        problems = [
+            Problem(f"--{key}", 0, "", message, remedy)
+            if key in changes
+            else self.checked.loaded.problem(("execution", key), message, remedy)
+            for key, message, remedy in backend_problems(changed.spec.execution)
+        ]
+        if problems:
+            raise SpecError(problems)
+        return changed
+
+    def _with_execution(self, changes: Mapping[str, object]) -> "Compiled":
         loaded = self.checked.loaded
         try:
             execution = ExecutionSection.model_validate({**loaded.spec.execution.model_dump(), **changes})
@@ -99,7 +113,7 @@ class Compiled:
             wrong = {str(one["loc"][0]) for one in error.errors()}
             remedies = {"devices": "Use auto, cpu, cuda or mps, or name devices, such as cuda:0,cuda:1."}
             problems = [
-                Problem(f"--{key}", 0, "", f"{harmless(str(changes[key]))} can't be used", remedies.get(key, ""))
+                Problem(f"--{key}", 0, "", f"`{harmless(_given(changes[key]))}` can't be used", remedies.get(key, ""))
                 for key in wrong
             ]
             raise SpecError(problems) from None
@@ -111,6 +125,10 @@ class Compiled:
         by_id = {pool.id: pool for pool in pools}
         games = tuple(replace(game, pool=by_id.get(game.pool.id, game.pool)) for game in self.games)
         return replace(self, pools=tuple(by_id.get(pool.id, pool) for pool in self.pools), games=games)
+
+
+def _given(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def compile_spec(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from surrogateshap.units import plural
+
 _GPUS = {
     "B200": (2200e12, 75e12),
     "H200": (990e12, 67e12),
@@ -61,12 +63,16 @@ def guess_device(devices: str | Sequence[str], threads: int | None, workers: int
         return replace(gpu, workers=min(workers or there, named or there))
     if asked == "mps" or (asked == "auto" and sys.platform == "darwin" and os.uname().machine == "arm64"):
         return Device("mps", "mps", memory_total(), _MPS, _MPS)
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     several = workers or (1 if isinstance(devices, str) else len(devices))
-    cores = threads or max(1, there // several)
-    peak = _CORE * cores
-    name = f"cpu, {cores} {'thread' if cores == 1 else 'threads'}"
-    return Device("cpu", name, memory_total(), peak, peak, max(1, min(several, there // cores)))
+    each = threads or max(1, cores() // several)
+    peak = _CORE * each
+    side_by_side = max(1, min(several, cores() // each))
+    return Device("cpu", f"cpu, {plural(each, 'thread')}", memory_total(), peak, peak, side_by_side)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_total(key: str = "MemTotal") -> int | None:

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from surrogateshap.events import Event
-from surrogateshap.runs import DeviceSummary, RunDetails, RunSummary, StageSummary
+from surrogateshap.events import DeviceProgress, Event
+from surrogateshap.runs import RunDetails, RunSummary, StageSummary
 from surrogateshap.text import harmless
 from surrogateshap.units import count, duration, percent, plural, rate, size
 
@@ -72,7 +72,7 @@ def _stages(stages: Iterable[StageSummary]) -> Table:
     return grid
 
 
-def _devices(devices: Iterable[DeviceSummary]) -> Table:
+def _devices(devices: Iterable[DeviceProgress]) -> Table:
     grid = _grid(("Device", 16, "left"), ("Images", 0, "right"), ("Speed", 0, "right"))
     for heading in ("Busy", "Memory"):
         grid.add_column(Text(heading), no_wrap=True, justify="right")

@@ -308,8 +308,12 @@ class ExecutionSection(Section):
 
     devices: Literal["auto", "cpu", "cuda", "mps"] | DeviceList = Field(default="auto", json_schema_extra=EXECUTION)
     """`auto`: every GPU there is, else the CPU. `cuda`: every NVIDIA GPU. A list names them, such as `["cuda:0"]`."""
+    backend: Literal["local", "ray"] = Field(default="local", json_schema_extra=EXECUTION)
+    """`local`: processes of this machine. `ray`: actors of a Ray cluster, whose address is in `RAY_ADDRESS`; the
+    extra `ray`."""
     workers: int | None = Field(default=None, ge=1, le=1024, json_schema_extra=EXECUTION)
-    """Processes that make images, each on one device, the devices in turn. Default: one for each device."""
+    """Processes that make images, each on one device, the devices in turn. Default: one for each device; on a Ray
+    cluster one for each of its GPUs."""
     batch_size: int = Field(default=256, ge=1, lt=2**31, json_schema_extra=EXECUTION)
     """Images per shard that an interrupted run doesn't have to repeat, and most per batch: those of a model are halved
     until they fit into the device's memory."""

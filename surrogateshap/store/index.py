@@ -13,7 +13,7 @@ _CHUNK = 900  # SQLite takes at least 999 parameters in one statement
 class IndexTable(UseTable):
     """The part of a store that finds objects by cache key. A key whose object is gone is as good as absent."""
 
-    _objects: Objects
+    objects: Objects
 
     def lookup(self, keys: Iterable[str]) -> dict[str, str]:
         """Key -> digest of the object that was remembered for it; keys without one are left out."""
@@ -88,7 +88,7 @@ class IndexTable(UseTable):
         for row in rows:
             digest = row[1]
             if digest not in seen:
-                seen[digest] = self._objects.has(digest)
+                seen[digest] = self.objects.has(digest)
             if seen[digest]:
                 yield row
         self._note(digest for digest, there in seen.items() if there)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from surrogateshap.errors import RunError
+from surrogateshap.store.lock import lives
 from surrogateshap.store.uses import UseTable
 from surrogateshap.text import harmless
 
@@ -38,6 +39,11 @@ class RunRow:
     results: str | None
     """Digest of an object, as `record`; None until the run is done for the first time."""
     record: str | None
+
+    @property
+    def now(self) -> RunStatus:
+        """Its status; interrupted where the process that worked on it is gone."""
+        return "interrupted" if self.status == "running" and not lives(self.pid) else self.status
 
 
 class RunTable(UseTable):

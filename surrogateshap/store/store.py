@@ -39,8 +39,7 @@ class Store(RunTable, IndexTable):
         self.root = root
         self._read_only = read_only
         place = open_place(root, read_only=read_only)
-        self.objects = self._objects = place.objects
-        self.files = place.files
+        self.objects, self.files, self.elsewhere = place.objects, place.files, place.elsewhere
         self._database = Database(root / "store.db", read_only=read_only)
 
     @classmethod
@@ -107,7 +106,7 @@ class Store(RunTable, IndexTable):
 
     def get_arrays(self, digest: str) -> "dict[str, np.ndarray] | None":
         """The arrays; None where they are missing or damaged."""
-        data = self._objects.get(digest, "safetensors")
+        data = self.objects.get(digest, "safetensors")
         return None if data is None else arrays_from_bytes(data)
 
     def put_json(self, value: Any) -> str:
@@ -116,7 +115,7 @@ class Store(RunTable, IndexTable):
 
     def get_json(self, digest: str) -> Any | None:
         """The value; None where it is missing or damaged."""
-        data = self._objects.get(digest, "json")
+        data = self.objects.get(digest, "json")
         return None if data is None else json_from_bytes(data)
 
     def put_bytes(self, data: bytes, suffix: Suffix) -> str:
@@ -125,23 +124,23 @@ class Store(RunTable, IndexTable):
 
     def get_bytes(self, digest: str, suffix: Suffix) -> bytes | None:
         """The file's bytes; None where it is missing or damaged."""
-        return self._objects.get(digest, suffix)
+        return self.objects.get(digest, suffix)
 
     def settle(self, run: str) -> None:
         """Once a run is done: it no longer needs objects that are gone. Others have taken their place."""
-        gone = [name for name in self.used(run) if not self._objects.has(name)]
+        gone = [name for name in self.used(run) if not self.objects.has(name)]
         with self._writing() as connection:
             connection.executemany("DELETE FROM uses WHERE run = ? AND digest = ?", ((run, name) for name in gone))
 
     def drop(self, digest: str) -> None:
         """Deletes an object: what was found by it is as good as absent."""
-        self._objects.drop(digest)
+        self.objects.drop(digest)
 
     def object_sizes(self, digests: Iterable[str]) -> dict[str, int]:
         """Bytes of those objects that are there."""
-        return {name: found for name in digests if (found := self._objects.size(name)) is not None}
+        return {name: found for name in digests if (found := self.objects.size(name)) is not None}
 
     def _put(self, data: bytes, suffix: Suffix) -> str:
-        name = self._objects.put(data, suffix)
+        name = self.objects.put(data, suffix)
         self._note((name,))
         return name

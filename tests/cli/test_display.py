@@ -200,8 +200,8 @@ def test_devices_are_told_now_and_then_and_have_a_bar(capsys: pytest.CaptureFixt
         now[0] = second
         display.emit(busy)
     display.emit(still)
-    line = "cuda:0 \ufffd[31mH100: 1,234 images, 13.2 images/s, 95% busy, 44.0 GB of 85.9 GB"
+    line = "cuda:0 \ufffd[31mH100: 1,234 images, 13/s, 95.4% busy, 44.0 GB of 85.9 GB"
     assert capsys.readouterr().err.splitlines() == [line, line, "cpu: 0 images"]
     shown = bars((EVENTS[0], busy, busy, still), 120)
-    assert "13.2 images/s, 95% busy, 44.0 GB of 85.9 GB" in shown
+    assert "13/s, 95.4% busy, 44.0 GB of 85.9 GB" in shown
     assert shown.count("H100") == 1

@@ -22,6 +22,7 @@ from surrogateshap.events import (
     RunInterrupted,
     RunStarted,
     StageProgress,
+    Warned,
 )
 from surrogateshap.store import Store
 from tests.tiny import SPEC, Project, game, rows, run_files, values
@@ -55,12 +56,15 @@ def test_killed_at_any_step(tiny: Project) -> None:
         str(tiny.spec(SMALL)),
         str(tiny.folder / "s"),
         "9",
+        "24",
     ]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["killed"] >= 8
     assert found["links"] >= 3
+    assert len(found["places"]) >= 24
+    assert len(set(found["places"])) >= 2
     assert 99 not in found["codes"]
     assert None not in found["codes"]
     assert {found["chain"], *found["resumed"]} == {found["whole"]}
@@ -274,6 +278,32 @@ def test_damaged_images_that_a_new_encoder_asks_for_are_made_again(tiny: Project
     assert isinstance(seen[-1], RunFinished)
     assert all(event.done <= event.total for event in seen if isinstance(event, StageProgress))
     assert len(results.games) == 4
+
+
+def test_a_stopped_run_goes_on_with_another_encoder(tiny: Project, tmp_path: Path) -> None:
+    def far(event: Event) -> bool:
+        return isinstance(event, StageProgress) and event.stage == "generate:prompt" and event.done >= 48
+
+    batches = {
+        "proxy.kind": "prompt",
+        "budget.images_per_contributor": 24,
+        "execution": SPEC["execution"] | {"batch_size": 8},
+    }
+    stop, emit, _ = stopping(far)
+    with pytest.raises(InterruptedRun):
+        tiny.apply(batches, emit=emit, stop=stop)
+    (stage,) = (stage for stage in tiny.plan(batches).stages if stage.kind == "generate")
+    assert 48 <= stage.cached < stage.total, "a ranking is looked at once the images are encoded"
+    changes = batches | {
+        "encoder": [*SPEC["encoder"], {"name": "raw", "kind": "pixels", "size": 8}],
+        "utility": [one | {"encoder": "eye"} for one in SPEC["utility"][:2]]
+        + [{"name": "look", "kind": "frechet", "reference": "manifest", "encoder": "raw"}],
+    }
+    _, emit, events = stopping(lambda _: False)
+    run = tiny.apply(changes, emit=emit).run
+    assert not [event for event in events if isinstance(event, Warned) and "damaged" in event.message]
+    tiny.apply(changes, store=tmp_path / "whole")
+    assert run_files(tiny.store, run) == run_files(tmp_path / "whole", run)
 
 
 def test_a_record_that_was_deleted_is_written_again(tiny: Project) -> None:

@@ -21,12 +21,15 @@ from surrogateshap.errors import DeviceError, InterruptedRun, RunError
 from surrogateshap.events import DeviceProgress, Event, StageProgress, Warned
 from surrogateshap.execute.assembly import Assembly, DroppedError
 from surrogateshap.execute.backends import Outcome
+from surrogateshap.execute.backends.here import Here
 from surrogateshap.execute.crew import Crew
 from surrogateshap.execute.device import choose_devices, threads_of
 from surrogateshap.execute.encoders import View
 from surrogateshap.execute.jobs import Done, Job
 from surrogateshap.execute.pace import Estimate, Pace
 from surrogateshap.execute.shards import Item
+from surrogateshap.execute.workshop import Workshop
+from surrogateshap.plan.compile import compile_spec
 from surrogateshap.store.objects import Objects
 from tests.tiny import Project, run_files
 
@@ -110,7 +113,7 @@ class FakeWorkshop:
     model = None
 
     def __init__(self) -> None:
-        self.read, self.made, self.encoded = (threading.Event() for _ in range(3))
+        self.begun, self.read, self.made = (threading.Event() for _ in range(3))
 
     def requests(self, items: tuple[Item, ...]) -> list[str]:
         if items[0].key == "second":
@@ -118,6 +121,7 @@ class FakeWorkshop:
         return [item.key for item in items]
 
     def make(self, requests: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
+        self.begun.set()
         if requests == ["first"]:
             assert self.read.wait(WAIT), "the second shard is not read while the first is made"
         if requests == ["second"]:
@@ -151,6 +155,51 @@ def test_shards_are_read_made_and_encoded_side_by_side(tmp_path: Path) -> None:
     with pytest.raises(DroppedError):
         assembly.submit(job("third")).result(WAIT)
     assembly.close()
+
+
+def test_the_model_and_encoders_are_loaded_one_after_the_other(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, most = [0], [0]
+
+    def load(*_: Any) -> object:
+        loading[0] += 1
+        most[0] = max(most[0], loading[0])
+        time.sleep(0.2)
+        loading[0] -= 1
+        return object()
+
+    monkeypatch.setattr("surrogateshap.execute.models.class_conditional.ClassConditionalModel", load)
+    monkeypatch.setattr("surrogateshap.execute.encoders.factory.make_encoder", load)
+    workshop = Workshop(compile_spec(tiny.spec(SMALL)))
+    threads = [
+        threading.Thread(target=lambda: workshop.model),
+        threading.Thread(target=workshop.encoder, args=("eye",)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_ending_at_once_does_not_wait_for_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "objects").mkdir()
+    workshop = FakeWorkshop()
+    backend = Here(workshop, Objects(tmp_path / "objects", read_only=False))  # type: ignore[arg-type]
+
+    def interrupted(_: float) -> list[Outcome]:
+        assert workshop.begun.wait(WAIT)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backend, "wait", interrupted)
+    busy = Crew(lambda: backend, threading.Event())
+    with pytest.raises(KeyboardInterrupt):
+        list(busy.do([job("first")]))
+    began = time.monotonic()
+    busy.close(at_once=True)
+    busy.close()  # as at the end of every attempt
+    assert time.monotonic() - began < WAIT / 4
+    workshop.read.set()
+    workshop.made.set()
 
 
 class FakeBackend:

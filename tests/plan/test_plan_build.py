@@ -79,6 +79,7 @@ UNHASHED = {
     "execution.batch_size",
     "execution.threads",
     "execution.devices",
+    "execution.backend",
     "execution.workers",
     "fidelity.trainer",
 }
@@ -124,7 +125,8 @@ def test_names_places_and_execution_do_not_change_the_plan(project: Project) -> 
             "execution": {
                 "batch_size": 3,
                 "threads": 2,
-                "devices": ["cuda:1"],
+                "devices": "cuda",
+                "backend": "ray",
                 "workers": 3,
                 "compile": True,
             }

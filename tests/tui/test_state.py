@@ -142,6 +142,8 @@ def test_the_time_left_joins_measured_rates_and_the_plans_estimates() -> None:
     assert stage(state, "generate-image").left == 100.0
     assert time_left(state, plan) == pytest.approx(100 + 4 + 2 + 6 + 0.2)
     assert time_left(state, None) is None
+    told = reduce(state, StageProgress(stage=state.stages[0].id, done=1, total=9, rate=1.0, left=7.0))
+    assert time_left(told, plan) == 7
 
 
 def test_a_run_that_nobody_executes_is_stopped() -> None:

@@ -106,6 +106,8 @@ class RunState:
     name: str = ""
     status: Status = "planned"
     resumed: bool = False
+    left: float | None = None
+    """Seconds until the run is done, as it told last; None where it can't know."""
     cached: bool = False
     """The run finished without computing anything."""
     seconds: float | None = None
@@ -145,7 +147,8 @@ def reduce(state: RunState, event: Event) -> RunState:
         case StageStarted():
             return _with_stage(state, event.stage, _stage_started)
         case StageProgress():
-            return _with_stage(state, event.stage, lambda stage: _stage_progressed(stage, event))
+            told = replace(state, left=event.left)
+            return _with_stage(told, event.stage, lambda stage: _stage_progressed(stage, event))
         case StageFinished():
             return _with_stage(state, event.stage, lambda stage: _stage_finished(stage, event))
         case DeviceProgress():
@@ -200,7 +203,9 @@ def abandoned(state: RunState) -> RunState:
 
 
 def time_left(state: RunState, plan: Plan | None) -> float | None:
-    """Seconds until the run is done: measured rates for what runs, the plan's estimates for what waits."""
+    """Seconds until the run is done: what it tells; else measured rates for what runs and the plan's estimates."""
+    if state.left is not None:
+        return state.left
     estimates: dict[str, float | None] = (
         {stage.id: stage.seconds for stage in plan.stages} if plan and plan.run == state.run else {}
     )

@@ -55,8 +55,8 @@ class Studio(Protocol):
         ...
 
 
-class Backend(Protocol):
-    """Workers that do jobs. Used from one thread."""
+class Backend(Studio, Protocol):
+    """Workers that do jobs, and answer single questions while no job is at work. Used from one thread."""
 
     @property
     def workers(self) -> int:
@@ -77,10 +77,6 @@ class Backend(Protocol):
 
     def retire(self, worker: str) -> None:
         """Gives a worker no more jobs."""
-        ...
-
-    def studio(self) -> Studio:
-        """A worker to ask single things of; to be used while no job is at work."""
         ...
 
     def close(self, *, at_once: bool = False) -> None:

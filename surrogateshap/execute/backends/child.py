@@ -56,17 +56,14 @@ def _serve(questions: IO[bytes], answers: IO[bytes], setup: Any) -> None:
 
 
 def _plain(error: BaseException) -> Exception:
-    """An error that the run can read, whatever library it comes from; of a broken device nothing else can be had."""
-    from surrogateshap.errors import RunError, SurrogateShapError
-    from surrogateshap.execute.assembly import DroppedError
+    """An error that the run can read; with a broken device this process ends."""
+    from surrogateshap.execute.backends.faults import breaks_device, plain
 
-    if isinstance(error, SurrogateShapError | DroppedError):
-        return error
-    if "CUDA error" in str(error):
+    if breaks_device(error):
         sys.stderr.write(f"{error}".splitlines()[0] + "\n")
         sys.stderr.flush()
         os._exit(70)
-    return RunError(f"a worker failed: {type(error).__name__}: {error}", "Look at the model's and the encoders' files.")
+    return plain(error)
 
 
 if __name__ == "__main__":

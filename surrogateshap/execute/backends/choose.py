@@ -1,45 +1,53 @@
 """Which backend does a run's work."""
 
+import os
+import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 
+from surrogateshap.errors import MissingExtraError
 from surrogateshap.execute.backends import Backend
-from surrogateshap.execute.device import Asked, choose_devices, threads_of
 from surrogateshap.execute.workshop import Batch, Workshop, download, known_batch
+from surrogateshap.plan.backends import RAY_INSTALL, RAY_MISSING
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.store import Store
 from surrogateshap.store.objects import Objects
 
 
-def open_backend(compiled: Compiled, store: Store, say: Callable[[str], None]) -> Backend:
-    """As the spec's [execution] asks. Raises DeviceError where a device isn't there.
-
-    `say` is told what takes long before anything can be counted: downloads.
-    """
-    execution = compiled.spec.execution
-    batch = known_batch(compiled, store)
-    return open_local(compiled, store.objects, batch, say, execution.devices, execution.workers)
-
-
-def open_local(
-    compiled: Compiled,
-    objects: Objects,
-    batch: Batch | None,
-    say: Callable[[str], None],
-    asked: Asked,
-    workers: int | None = None,
+def open_backend(
+    compiled: Compiled, store: Store, say: Callable[[str], None], stop: threading.Event | None = None
 ) -> Backend:
-    """The devices `asked` of this machine, one process for each where there are several, or so many `workers`.
+    """As the spec's [execution] asks.
 
-    `batch` is what is known of a device's memory. Raises DeviceError where a device isn't there.
+    Raises DeviceError where a device isn't there, RunError where a cluster isn't, MissingExtraError without Ray.
+    `say` is told what takes long before anything can be counted: downloads, and waiting for a cluster, which `stop`
+    ends.
     """
-    threads = compiled.spec.execution.threads
-    devices = choose_devices(asked, workers)
+    batch = known_batch(compiled, store)
+    if compiled.spec.execution.backend == "ray":
+        if find_spec("ray") is None:
+            raise MissingExtraError(RAY_MISSING, RAY_INSTALL)
+        # Read when Ray is imported: of workers that died it would print on standard output, where data goes.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+        from surrogateshap.execute.backends.on_ray import OnRay
+
+        download(compiled, compiled.checked.snapshots, say)
+        return OnRay(compiled, store, batch, say, stop or threading.Event())
+    return open_local(compiled, store.objects, batch, say)
+
+
+def open_local(compiled: Compiled, objects: Objects, batch: Batch | None, say: Callable[[str], None]) -> Backend:
+    """Devices of this machine. `batch` is what is known of their memory. Raises DeviceError where one isn't there."""
+    from surrogateshap.execute.device import choose_devices, threads_of
+
+    execution = compiled.spec.execution
+    devices = choose_devices(execution.devices, execution.workers)
     if len(devices) == 1:
         from surrogateshap.execute.backends.here import Here
 
-        return Here(Workshop(compiled, devices[0], threads=threads, batch=batch, say=say), objects)
+        return Here(Workshop(compiled, devices[0], threads=execution.threads, batch=batch, say=say), objects)
     from surrogateshap.execute.backends.processes import Processes
 
     download(compiled, compiled.checked.snapshots, say)
-    own = [threads_of(device, devices, threads) for device in devices]
-    return Processes(compiled, objects, list(zip(devices, own, strict=True)), batch)
+    threads = [threads_of(device, devices, execution.threads) for device in devices]
+    return Processes(compiled, objects, list(zip(devices, threads, strict=True)), batch)

@@ -58,10 +58,6 @@ class Here:
     def retire(self, worker: str) -> None:
         """See Backend: it is the only one."""
 
-    def studio(self) -> "Here":
-        """See Backend."""
-        return self
-
     @property
     def device_name(self) -> str:
         """See Studio."""

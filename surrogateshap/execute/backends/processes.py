@@ -77,10 +77,6 @@ class Processes:
             self._children.remove(child)
             child.end()
 
-    def studio(self) -> "Processes":
-        """See Backend."""
-        return self
-
     @property
     def device_name(self) -> str:
         """See Studio: of the first of them."""
