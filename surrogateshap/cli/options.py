@@ -65,21 +65,32 @@ _workers = click.option(
     "--workers", type=click.IntRange(1, 1024), help="Processes that make images.  [default: as the spec says]"
 )
 _backend = click.option(
-    "--backend", type=click.Choice(["local", "ray"]), help="Where they are.  [default: as the spec says]"
+    "--backend", type=click.Choice(["local", "ray", "slurm"]), help="Where they are.  [default: as the spec says]"
 )
 target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
 
 
-def execution_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds `--devices`, `--workers` and `--backend`, given to the command together, as `execution`."""
+def device_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds `--devices` and `--workers`, given to the command together, as `execution`."""
 
     @wraps(command)
-    def with_execution(*given: Any, devices: str | None, workers: int | None, backend: str | None, **named: Any) -> int:
+    def with_execution(*given: Any, devices: str | None, workers: int | None, **named: Any) -> int:
         several = tuple(devices.split(",")) if devices is not None and devices not in _KINDS else devices
-        asked = {"devices": several, "workers": workers, "backend": backend}
+        asked = {"devices": several, "workers": workers}
         return command(*given, execution={key: value for key, value in asked.items() if value is not None}, **named)
 
-    return _devices(_workers(_backend(with_execution)))
+    return _devices(_workers(with_execution))
+
+
+def execution_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The same, and `--backend`."""
+
+    @wraps(command)
+    def with_backend(*given: Any, backend: str | None, execution: dict[str, object], **named: Any) -> int:
+        asked = execution if backend is None else {**execution, "backend": backend}
+        return command(*given, execution=asked, **named)
+
+    return device_options(_backend(with_backend))
 
 
 def command_line(

@@ -8,7 +8,7 @@ import click
 from surrogateshap.cli.apply import stopping
 from surrogateshap.cli.options import (
     allow_option,
-    execution_options,
+    device_options,
     objects_option,
     plugin_option,
     store_option,
@@ -31,14 +31,20 @@ def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.command("worker")
 @target_argument
 @click.option("--shard", metavar="i/N", callback=_shard, required=True, help="Which of N parts, counted from 0.")
+@click.option(
+    "--only",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with ids of shards, one a line: these alone are counted. `apply` writes it for Slurm.",
+)
 @store_option
 @objects_option
 @allow_option
 @plugin_option
-@execution_options
+@device_options
 def command(
     target: Path,
     shard: tuple[int, int],
+    only: Path | None,
     store: Path | None,
     allow_paths: tuple[Path, ...],
     allow_plugins: tuple[str, ...],
@@ -63,6 +69,7 @@ def command(
                 allow_paths=allow_paths,
                 allow_plugins=allow_plugins,
                 execution=execution,
+                only=only,
                 say=_say,
                 stop=stop,
             )

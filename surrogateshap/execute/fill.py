@@ -186,6 +186,7 @@ class Filler:
             self.found = {key: at for key, at in self.found.items() if at[0] != job.made}
             return
         named = register(self._compiled, self._store, done.made, done)
+        fresh = frozenset(done.keys).difference(self.found)  # workers elsewhere make whole shards
         if done.keys:
             self.found.update({key: (done.made, slot) for slot, key in enumerate(done.keys)})
             self._spend(done.made, done.seconds["generate"])
@@ -195,12 +196,12 @@ class Filler:
             self._at_once[done.device] = done.at_once
             keep_batch(self._compiled, self._store, done.device, done.at_once)
         for filling in fillings:
-            self._advance(filling, job, done)
+            self._advance(filling, job, done, fresh)
         self._progress.use(worker, len(done.keys), done.sample, sum(done.seconds.values()))
 
-    def _advance(self, filling: _Filling, job: Job, done: Done) -> None:
+    def _advance(self, filling: _Filling, job: Job, done: Done, fresh: frozenset[str]) -> None:
         own = filling.pool.id == job.pool
-        images = len(filling.wanted.intersection(done.keys)) if done.keys else job.images
+        images = len(filling.wanted & fresh) if done.keys else job.images
         if not images or (not own and not done.keys):
             return
         stages = {"generate": filling.generate} if done.keys else {}

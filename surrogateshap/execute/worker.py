@@ -6,7 +6,7 @@ that several machines write to and SQLite don't go together.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,12 @@ from surrogateshap.errors import PlanError, SpecError
 from surrogateshap.execute.backends import Backend
 from surrogateshap.execute.backends.choose import open_local
 from surrogateshap.execute.crew import Crew
-from surrogateshap.execute.jobs import all_jobs
+from surrogateshap.execute.jobs import Job, all_jobs
 from surrogateshap.execute.shard_files import ShardFiles
+from surrogateshap.plan.backends import GROWING, GROWING_REMEDY
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.store.place import Place, make_store_folder, open_place
+from surrogateshap.text import harmless
 from surrogateshap.units import duration, plural
 
 Say = Callable[[str], None]
@@ -47,8 +49,9 @@ def work(
     share: Share,
     say: Say,
     stop: threading.Event,
+    only: Container[str] | None = None,
 ) -> None:
-    """Does what is missing of a share; returns when it is complete.
+    """Does what is missing of a share of the run's jobs, or of those with the ids `only`; returns when it is complete.
 
     `root` is the store, of which objects and files of shards are used alone. Raises SpecError for runs that can't be
     cut beforehand, InterruptedRun when `stop` is set, RunError and DeviceError. What was finished is kept.
@@ -58,7 +61,7 @@ def work(
     if not place.elsewhere:
         make_store_folder(root)
     shards = ShardFiles(compiled, place.files, place.objects)
-    share_of = all_jobs(compiled)[share.number :: share.of]
+    share_of = share_out(all_jobs(compiled), only)[share.number :: share.of]
     jobs = [job for job in share_of if not shards.has(job)]
     total = sum(len(job.items) for job in share_of)
     done = total - sum(len(job.items) for job in jobs)
@@ -83,12 +86,23 @@ def work(
     say(f"Finished in {duration(time.monotonic() - began)}")
 
 
+def share_out(jobs: Iterable[Job], only: Container[str] | None) -> list[Job]:
+    """What is dealt out to workers, in turn: all jobs, or those with the ids `only`."""
+    return [job for job in jobs if only is None or job.id in only]
+
+
+def ids_in(file: Path) -> frozenset[str]:
+    """Of jobs, one a line. Raises PlanError."""
+    try:
+        return frozenset(file.read_text("ascii").split())
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{harmless(str(file))} can't be read: {harmless(str(error), 200)}") from None
+
+
 def refuse_growing(compiled: Compiled) -> None:
     """Raises SpecError where what is to be made depends on what came of it."""
     if compiled.spec.budget.rules:
-        message = "images are chosen while the run goes on: there are no shards to hand out beforehand"
-        remedy = 'Leave `stop_when` out, or apply it with the backend "local" or "ray".'
-        raise SpecError([compiled.checked.loaded.problem(("budget", "stop_when"), message, remedy)])
+        raise SpecError([compiled.checked.loaded.problem(("budget", "stop_when"), GROWING, GROWING_REMEDY)])
 
 
 def _open(compiled: Compiled, place: Place, say: Say) -> Backend:

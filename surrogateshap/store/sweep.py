@@ -164,6 +164,8 @@ def _leftovers(store: Store, swept: Swept) -> Iterator[tuple[str, Path]]:
     for folder in [*(store.root / "objects").iterdir(), *_folders(store, "runs")]:
         for path in folder.glob(".*.tmp"):
             yield "temporary files", path
+    for folder in _folders(store, "slurm"):  # of runs that failed, or were killed
+        yield "Slurm logs", folder
     for folder in _folders(store, "runs"):
         if folder.name in kept:
             continue

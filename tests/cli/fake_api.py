@@ -113,10 +113,11 @@ def make() -> Any:
         allow_paths: Any,
         allow_plugins: Any,
         execution: Any,
+        only: Any,
         say: Any,
         stop: Any,
     ) -> None:
-        calls.append(("work", target, shard, execution, store, os.environ.get("SURROGATESHAP_OBJECTS")))
+        calls.append(("work", target, shard, execution, only, store, os.environ.get("SURROGATESHAP_OBJECTS")))
         say("2 of 4 images\x1b[2J")
 
     def show(target: str, *, store: Any = None) -> object:

@@ -367,10 +367,18 @@ def test_shards_are_counted_from_0(run: Run, shard: str) -> None:
 def test_what_worker_is_asked(run: Run, api: Any) -> None:
     code, out, err = run("worker", "spec.toml", "--shard", "1/8", "--devices", "cuda:0,cuda:1", "--store", "st")
     assert (code, out, err) == (0, "", "2 of 4 images\ufffd[2J\n")
-    assert api.calls[-1] == ("work", Path("spec.toml"), (1, 8), {"devices": ("cuda:0", "cuda:1")}, Path("st"), None)
+    assert api.calls[-1] == (
+        "work",
+        Path("spec.toml"),
+        (1, 8),
+        {"devices": ("cuda:0", "cuda:1")},
+        None,
+        Path("st"),
+        None,
+    )
     for url in ("s3://bucket/a", None):
         assert run("worker", "spec.toml", "--shard=0/1", *([f"--objects={url}"] if url else []))[0] == 0
-        assert api.calls[-1] == ("work", Path("spec.toml"), (0, 1), {}, None, url)
+        assert api.calls[-1] == ("work", Path("spec.toml"), (0, 1), {}, None, None, url)
 
 
 def test_a_stopped_worker(run: Run, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from surrogateshap.errors import MissingExtraError
 from surrogateshap.execute.backends import Backend
 from surrogateshap.execute.workshop import Batch, Workshop, download, known_batch
-from surrogateshap.plan.backends import RAY_INSTALL, RAY_MISSING
+from surrogateshap.plan.backends import RAY_INSTALL, RAY_MISSING, SLURM_INSTALL, SLURM_MISSING
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.store import Store
 from surrogateshap.store.objects import Objects
@@ -19,7 +19,7 @@ def open_backend(
 ) -> Backend:
     """As the spec's [execution] asks.
 
-    Raises DeviceError where a device isn't there, RunError where a cluster isn't, MissingExtraError without Ray.
+    Raises DeviceError where a device isn't there, RunError where a cluster isn't, MissingExtraError without its package.
     `say` is told what takes long before anything can be counted: downloads, and waiting for a cluster, which `stop`
     ends.
     """
@@ -33,6 +33,14 @@ def open_backend(
 
         download(compiled, compiled.checked.snapshots, say)
         return OnRay(compiled, store, batch, say, stop or threading.Event())
+    if compiled.spec.execution.backend == "slurm":
+        if find_spec("submitit") is None:
+            raise MissingExtraError(SLURM_MISSING, SLURM_INSTALL)
+        from surrogateshap.execute.backends.on_slurm import OnSlurm
+
+        # The spec's devices are those of the tasks; where `apply` runs there may be none.
+        here = compiled.with_execution({"backend": "local", "devices": "auto", "workers": None})
+        return OnSlurm(compiled, store, lambda: open_local(here, store.objects, batch, say), say)
     return open_local(compiled, store.objects, batch, say)
 
 
