@@ -1,14 +1,22 @@
-"""Arrays of workers, submitted to this machine in Slurm's place: the same bytes as one process, whichever task fails."""
+"""Arrays of workers: the same bytes as one process, whichever task fails.
+
+submitit submits to this machine once, in Slurm's place. Elsewhere threads are the tasks: processes take long to start.
+"""
 
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from submitit.helpers import CommandFunction
 
 from surrogateshap import api
+from surrogateshap.cli.main import cli
 from surrogateshap.errors import InterruptedRun, MissingExtraError, RunError, SpecError
 from surrogateshap.events import DeviceProgress, Event, StageProgress, Warned
 from surrogateshap.execute.backends import choose, on_slurm
@@ -27,11 +35,70 @@ SPEC: dict[str, Any] = SMALL | {
 }
 
 
+class Job:
+    """A task as submitit tells of it: a thread that runs its command, in turn with the others."""
+
+    turn = threading.Lock()
+    count = 0
+
+    def __init__(self, folder: Path, command: list[str]) -> None:
+        Job.count += 1
+        folder.mkdir(exist_ok=True)
+        self.job_id, self.cancelled = f"7_{Job.count}", False
+        self.paths = SimpleNamespace(stderr=folder / f"{self.job_id}.err")
+        self._thread = threading.Thread(target=self._run, args=(command,))
+        self._thread.start()
+
+    def _run(self, command: list[str]) -> None:
+        with self.turn:
+            if self.cancelled:
+                return
+            try:
+                cli.main(command[3:], standalone_mode=False) if len(command) > 1 else fail(command)
+            except Exception as error:
+                self.paths.stderr.write_text(f"Traceback\n{error}\n\n")
+
+    def done(self, force_check: bool = False) -> bool:
+        return not self._thread.is_alive()
+
+    def cancel(self, check: bool = True) -> None:
+        self.cancelled = True
+        self._thread.join()
+
+
+def fail(command: list[str]) -> None:
+    raise OSError(command[-1])
+
+
+class Executor:
+    asked: list[dict[str, Any]] = []  # noqa: RUF012
+
+    def __init__(self, folder: Path, cluster: str) -> None:
+        self._folder = folder
+
+    def update_parameters(self, **options: Any) -> None:
+        self.asked.append(options)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        yield
+
+    def submit(self, function: CommandFunction) -> Job:
+        return Job(self._folder, function.command)
+
+
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name, value in (("CLUSTER", "local"), ("EVERY", 0.05), ("SETTLES", 0.2)):
+    for name, value in (("EVERY", 0.05), ("SETTLES", 0.2)):
         monkeypatch.setattr(on_slurm, name, value)
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Has threads be the tasks; what was asked for."""
+    monkeypatch.setattr(on_slurm.submitit, "AutoExecutor", Executor)
+    monkeypatch.setattr(Executor, "asked", [])
+    return Executor.asked
 
 
 def alone(compiled: Compiled, store: Store, *others: Any) -> Any:
@@ -52,15 +119,19 @@ def told(events: list[Event]) -> list[str]:
     return [event.message for event in events if isinstance(event, Warned) and "Slurm" in event.message]
 
 
-def test_an_array_comes_to_the_bytes_of_one_process(tiny: Project, whole: dict[str, bytes]) -> None:
+def test_an_array_comes_to_the_bytes_of_one_process(
+    tiny: Project, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(on_slurm, "CLUSTER", "local")
     events: list[Event] = []
-    results = tiny.apply(SPEC, emit=events.append)
-    assert run_files(tiny.store, results.run) == whole
+    results = tiny.apply(SPEC | {"execution.workers": 1}, emit=events.append)
+    files = run_files(tiny.store, results.run)
+    assert files == whole | {name: files[name] for name in ("plan.json", "record.json", "spec.toml")}
     (submitted,) = told(events)
-    assert submitted.startswith("2 tasks submitted to Slurm: ")
-    names = {event.device for event in events if isinstance(event, DeviceProgress)}
-    assert len(names) == 2
-    assert all(name.startswith("Slurm task ") for name in names)
+    assert submitted.startswith("1 task submitted to Slurm: ")
+    (name,) = {event.device for event in events if isinstance(event, DeviceProgress)}
+    assert name.startswith("Slurm task ")
     for stage in ("generate:prompt", "encode:prompt:eye"):
         counts = [event.done for event in events if isinstance(event, StageProgress) and event.stage == stage]
         assert counts == sorted(counts)
@@ -68,26 +139,38 @@ def test_an_array_comes_to_the_bytes_of_one_process(tiny: Project, whole: dict[s
     assert list((tiny.store / "slurm").iterdir()) == []
 
 
-def test_a_larger_run_has_only_made_what_it_lacks(tiny: Project) -> None:
+def test_a_larger_run_has_only_made_what_it_lacks(tiny: Project, threads: list[dict[str, Any]]) -> None:
     tiny.apply(SPEC | {"execution.backend": "local", "execution.workers": 1})
-    larger = SPEC | {"budget.images": 60}
+    larger = SPEC | {
+        "budget.images_per_contributor": 8,
+        "execution.slurm": {"partition": "a,b", "qos": "low", "gpus": 2, "cpus": 4, "memory_gb": 7.5, "hours": 2.5},
+    }
     events: list[Event] = []
     jobs = all_jobs(compile_spec(tiny.spec(larger)))
     results = tiny.apply(larger, emit=events.append)
     assert 0 < len(list((tiny.store / "shards" / results.run).iterdir())) < len(jobs)
     done = [event for event in events if isinstance(event, StageProgress) and event.stage == "generate:prompt"]
     assert max(event.done for event in done) == done[-1].total
+    (asked,) = threads
+    assert asked.pop("name") == f"surrogateshap-{results.run}"
+    assert asked == {
+        "timeout_min": 150,
+        "gpus_per_node": 2,
+        "cpus_per_task": 4,
+        "mem_gb": 7.5,
+        "slurm_partition": "a,b",
+        "slurm_qos": "low",
+        "slurm_array_parallelism": 2,
+    }
 
 
 def test_a_task_that_is_killed_is_submitted_again(
-    tiny: Project, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    tiny: Project, whole: dict[str, bytes], threads: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command, spoilt = on_slurm.OnSlurm._command, [1]
+    command = on_slurm.OnSlurm._command
 
     def spoil(self: on_slurm.OnSlurm, task: Any) -> list[str]:
-        if task.number == 1 and spoilt.pop() if spoilt else False:
-            return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
-        return command(self, task)
+        return ["false"] if task.number == 1 and task.tries == 1 else command(self, task)
 
     monkeypatch.setattr(on_slurm.OnSlurm, "_command", spoil)
     events: list[Event] = []
@@ -97,17 +180,16 @@ def test_a_task_that_is_killed_is_submitted_again(
 
 
 def test_a_task_that_fails_each_time_ends_the_run(
-    tiny: Project, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    tiny: Project, whole: dict[str, bytes], threads: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = on_slurm.OnSlurm._command
 
     def spoil(self: on_slurm.OnSlurm, task: Any) -> list[str]:
-        failing = [sys.executable, "-c", "raise SystemExit('no \x1b[2J GPU')"]
-        return failing if task.number == 1 else command(self, task)
+        return ["no \x1b[2J GPU"] if task.number == 1 else command(self, task)
 
     with monkeypatch.context() as patched:
         patched.setattr(on_slurm.OnSlurm, "_command", spoil)
-        with pytest.raises(RunError, match="ended 3 times before its share was done: .*no .* GPU") as caught:
+        with pytest.raises(RunError, match=r"ended 3 times before its share was done: no .* GPU") as caught:
             tiny.apply(SPEC)
     assert "\x1b" not in caught.value.message
     log = Path(caught.value.remedy.split("Look at ")[1].split(". What")[0])
@@ -118,7 +200,9 @@ def test_a_task_that_fails_each_time_ends_the_run(
     assert {one.kind for one in api.gc(store=tiny.store).kinds} >= {"Slurm logs", "shards"}
 
 
-def test_a_stopped_run_takes_its_tasks_back(tiny: Project, whole: dict[str, bytes]) -> None:
+def test_a_stopped_run_takes_its_tasks_back(
+    tiny: Project, whole: dict[str, bytes], threads: list[dict[str, Any]]
+) -> None:
     stop = threading.Event()
 
     def emit(event: Event) -> None:
@@ -155,4 +239,4 @@ def test_what_can_not_be_had(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_neither_planning_nor_the_command_line_imports_submitit() -> None:
     code = "import sys, surrogateshap.cli.apply, surrogateshap.execute.run; sys.exit('submitit' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -19,7 +19,7 @@ def open_backend(
 ) -> Backend:
     """As the spec's [execution] asks.
 
-    Raises DeviceError where a device isn't there, RunError where a cluster isn't, MissingExtraError without its package.
+    Raises DeviceError where a device isn't there, RunError where a cluster isn't, MissingExtraError without a package.
     `say` is told what takes long before anything can be counted: downloads, and waiting for a cluster, which `stop`
     ends.
     """

@@ -50,7 +50,7 @@ ASKS = 30.0
 """Seconds between two questions to Slurm, which has others to answer."""
 SETTLES = 60.0
 """Seconds until what a task wrote is seen here: network file systems take a while."""
-_FAREWELL = 10.0
+_FAREWELL = 30.0
 """Seconds that tasks with nothing left to do get to end."""
 _TAIL = 4096
 """Bytes at the end of a task's log that are looked at."""
