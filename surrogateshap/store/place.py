@@ -21,6 +21,8 @@ from surrogateshap.text import digest, harmless
 
 OBJECTS = "SURROGATESHAP_OBJECTS"
 """Environment variable that holds the URL; `--objects` sets it for one command."""
+CACHE = "cache"
+"""Folder of a store with copies of objects that lie at an URL."""
 _MARKER = "objects.sha256"
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://.+")
 _LOCAL = ("file://", "local://")
@@ -38,8 +40,8 @@ class Place:
     """Whether it is another one than the store's folder."""
 
 
-def open_place(root: Path, *, read_only: bool) -> Place:
-    """The place of the store `root`; nothing is written.
+def open_place(root: Path, *, read_only: bool, cached: bool = False) -> Place:
+    """The place of the store `root`; nothing is written. What is read from an URL the store keeps too where `cached`.
 
     Raises RunError where that isn't the one the user names, or the place can't be used; MissingExtraError where a
     package is needed for it. Where it is only read, an unknown place is an error once something is read from it.
@@ -60,7 +62,8 @@ def open_place(root: Path, *, read_only: bool) -> Place:
             return replace(_local(Path(unquote(url.removeprefix(prefix))).absolute(), read_only), elsewhere=True)
     files = RemoteFiles(url)
     files.open()
-    return Place(RemoteObjects(files, read_only=read_only), files, elsewhere=True)
+    cache = Objects(root / CACHE, read_only=read_only) if cached else None
+    return Place(RemoteObjects(files, read_only=read_only, cache=cache), files, elsewhere=True)
 
 
 def make_store_folder(root: Path) -> None:

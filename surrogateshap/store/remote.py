@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -129,12 +129,13 @@ class RemoteFiles:
 class RemoteObjects(Objects):
     """The objects below an URL: `objects/ab/<digest>.<suffix>`.
 
-    What was seen there once is taken to be there: objects never change, and asking takes a while each time.
+    What was seen there once is taken to be there: objects never change, and asking takes a while each time. What was
+    read once is read from `cache` then, if there is one.
     """
 
-    def __init__(self, files: RemoteFiles, *, read_only: bool) -> None:
+    def __init__(self, files: RemoteFiles, *, read_only: bool, cache: Objects | None = None) -> None:
         super().__init__(Path(files.shown), read_only=read_only)
-        self._files = files
+        self._files, self._cache = files, cache
         self._seen: set[str] = set()
 
     def put(self, data: bytes, suffix: Suffix) -> str:
@@ -153,9 +154,14 @@ class RemoteObjects(Objects):
         """See Objects."""
         if not is_digest(name):
             return None
+        if self._cache is not None and (data := self._cache.get(name, suffix)) is not None:
+            return data
         file = f"{_FOLDER}/{object_name(name, suffix)}"
         data = self._files.read(file)
         if data is not None and digest(data) == name:
+            if self._cache is not None and not self._read_only:
+                with suppress(RunError):  # a full disk is in nobody's way here
+                    self._cache.put(data, suffix)
             return data
         self._seen.discard(name)
         if data is not None and not self._read_only:
@@ -181,6 +187,8 @@ class RemoteObjects(Objects):
         if self._read_only:
             raise read_only_error(self._folder)
         self._seen.discard(name)
+        if self._cache is not None:
+            self._cache.drop(name)
         for file, _ in self._of(name):
             self._files.remove(file)
 

@@ -38,7 +38,7 @@ class Store(RunTable, IndexTable):
         super().__init__()
         self.root = root
         self._read_only = read_only
-        place = open_place(root, read_only=read_only)
+        place = open_place(root, read_only=read_only, cached=True)
         self.objects, self.files, self.elsewhere = place.objects, place.files, place.elsewhere
         self._database = Database(root / "store.db", read_only=read_only)
 

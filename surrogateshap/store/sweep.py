@@ -9,6 +9,7 @@ from pathlib import Path
 
 from surrogateshap.errors import RunError
 from surrogateshap.store.objects import Objects, Suffix, unwritable_error
+from surrogateshap.store.place import CACHE
 from surrogateshap.store.store import Store
 from surrogateshap.units import listed
 
@@ -77,6 +78,13 @@ def sweep(store: Store, follow: Follow, *, dry_run: bool, check: bool = False) -
                 swept.kept_files, swept.kept_bytes = swept.kept_files + 1, swept.kept_bytes + size
             else:
                 gone.append((_kind(store.objects, digest, suffix), digest, size))
+        try:
+            for kind, path in _leftovers(store, swept):
+                swept.add(kind, _below(path))
+                if not dry_run:
+                    _remove(path)
+        except OSError as error:
+            raise unwritable_error(store.root, error) from error
         for kind, digest, size in gone:
             swept.count(kind, size)
             if not dry_run:
@@ -85,13 +93,6 @@ def sweep(store: Store, follow: Follow, *, dry_run: bool, check: bool = False) -
             swept.count("shards", size)
             if not dry_run:
                 store.files.remove(file)
-        try:
-            for kind, path in _leftovers(store, swept):
-                swept.add(kind, _below(path))
-                if not dry_run:
-                    _remove(path)
-        except OSError as error:
-            raise unwritable_error(store.root, error) from error
         swept.rows = store.drop_rows(kept, dry_run=dry_run)
         if check:
             swept.unfinished = tuple(
@@ -164,6 +165,8 @@ def _leftovers(store: Store, swept: Swept) -> Iterator[tuple[str, Path]]:
     for folder in [*(store.root / "objects").iterdir(), *_folders(store, "runs")]:
         for path in folder.glob(".*.tmp"):
             yield "temporary files", path
+    for folder in _folders(store, CACHE):
+        yield "cached copies", folder
     for folder in _folders(store, "slurm"):  # of runs that failed, or were killed
         yield "Slurm logs", folder
     for folder in _folders(store, "runs"):

@@ -13,6 +13,7 @@ from surrogateshap.store.files import LocalFiles
 from surrogateshap.store.objects import Objects
 from surrogateshap.store.place import OBJECTS, open_place
 from surrogateshap.store.remote import RemoteFiles, RemoteObjects, shown_url
+from surrogateshap.store.sweep import sweep
 from surrogateshap.text import digest
 
 URL = "memory://bucket/folder"
@@ -180,3 +181,37 @@ def test_a_store_knows_its_url_without_its_credentials_or_name(tmp_path, monkeyp
     store.close()
     with pytest.raises(RunError, match="lie elsewhere"):
         Store.open(tmp_path)
+
+
+def test_what_was_read_once_is_read_from_the_cache(tmp_path):
+    files, cache = RemoteFiles(URL), Objects(tmp_path, read_only=False)
+    objects = RemoteObjects(files, read_only=False, cache=cache)
+    name = objects.put(b"data", "json")
+    assert list(cache.each()) == []
+    assert objects.get(name, "json") == b"data"
+    (_, _, size), file = next(cache.each()), next(tmp_path.glob("*/*"))
+    assert size == 4
+    files.write(f"objects/{name[:2]}/{name}.json", b"DATA")
+    assert objects.get(name, "json") == b"data"
+    file.write_bytes(b"DATA")  # neither holds what it is named by
+    assert objects.get(name, "json") is None
+    assert not file.exists()
+    assert objects.put(b"data", "json") == name
+    file.parent.chmod(0o500)
+    assert objects.get(name, "json") == b"data"
+    file.parent.chmod(0o700)
+    objects.drop(name)
+    assert objects.get(name, "json") is None
+
+
+def test_gc_empties_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(OBJECTS, URL)
+    with Store.open(tmp_path) as store:
+        name = store.put_json([1])
+        assert store.get_json(name) == [1]
+        assert len(list((tmp_path / "cache").glob("*/*"))) == 1
+        for dry_run in (True, False):
+            swept = sweep(store, lambda _: (), dry_run=dry_run)
+            assert swept.kinds == {"documents": (1, 3), "cached copies": (1, 3)}
+        assert store.get_json(name) is None
+    assert list((tmp_path / "cache").glob("*/*")) == []
