@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from surrogateshap import api
 from surrogateshap.errors import InterruptedRun, PlanError, RunError, SpecError
 from surrogateshap.events import Event, StageFinished, Warned
+from surrogateshap.execute.jobs import all_jobs
 from surrogateshap.execute.shard_files import ShardFiles
+from surrogateshap.plan.compile import compile_spec
 from surrogateshap.store.objects import arrays_from_bytes, arrays_to_bytes
 from surrogateshap.store.place import OBJECTS
 from surrogateshap.text import digest
@@ -106,10 +109,50 @@ def test_stopped_workers_go_on_where_they_were(
     assert (files, made_alone(cached), warned) == (whole, set(), [])
 
 
-def test_a_preempted_worker_ends_with_130(tiny: Project) -> None:
+def test_a_killed_worker_and_a_preempted_one(tiny: Project, tmp_path: Path) -> None:
     spec = tiny.spec(SPEC | {"execution.batch_size": 1})
+    assert signalled(spec, tiny.store, signal.SIGKILL) == -signal.SIGKILL
+    killed = len(shards(tiny.store))
     assert signalled(spec, tiny.store, signal.SIGTERM) == 130
-    assert 1 <= len(shards(tiny.store)) < 20
+    assert 1 <= killed < len(shards(tiny.store)) < 20
+    files, _, warned = finish(spec, tiny.store)
+    assert warned == []
+    assert files == run_files(tmp_path / "whole", api.apply(spec, store=tmp_path / "whole").run)
+
+
+def test_the_same_shard_twice_at_once(spec: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
+    with ThreadPoolExecutor(2) as both:
+        for done in [both.submit(api.work, spec, (0, 1), store=tmp_path / "store") for _ in range(2)]:
+            done.result()
+    assert not list((tmp_path / "store").rglob("*.tmp"))
+    files, cached, warned = finish(spec, tmp_path / "store")
+    assert (files, made_alone(cached), warned) == (whole, set(), [])
+
+
+def test_what_is_of_another_plan_is_left_to_that(tiny: Project, whole: dict[str, bytes]) -> None:
+    other = SPEC | {"seed": 4}
+    api.work(tiny.spec(other), (0, 1), store=tiny.store)
+    there = shards(tiny.store)
+    files, cached, warned = finish(tiny.spec(SPEC), tiny.store)
+    assert (files, warned) == (whole, [])
+    assert made_alone(cached)
+    cleaned = api.gc(store=tiny.store)
+    assert (cleaned.unlisted, shards(tiny.store)) == ((there[0].parent.name,), there)
+    _, cached, warned = finish(tiny.spec(other), tiny.store)
+    assert (made_alone(cached), warned) == (set(), [])
+    api.gc(store=tiny.store)  # merged, they are needed no more
+    assert shards(tiny.store) == []
+    assert finish(tiny.spec(SPEC), tiny.store)[0] == whole
+
+
+def test_shards_that_are_listed_alone_are_counted(spec: Path, tmp_path: Path) -> None:
+    jobs, store, listed = all_jobs(compile_spec(spec)), tmp_path / "store", tmp_path / "shards.txt"
+    chosen = jobs[1:4]
+    listed.write_text("".join(f"{job.id}\n" for job in reversed(chosen)))
+    api.work(spec, (1, 2), store=store, only=listed)
+    assert [path.stem for path in shards(store)] == [chosen[1].id]
+    with pytest.raises(PlanError, match=r"gone.txt can't be read"):
+        api.work(spec, (1, 2), store=store, only=tmp_path / "gone.txt")
 
 
 def signalled(spec: Path, store: Path, number: int) -> int:
@@ -237,9 +280,9 @@ def test_objects_and_shards_at_an_url(
     # What is in memory, other processes don't see.
     url = "memory://bucket/folder" if workers == 1 else f"file://{tmp_path}/shared"
     fsspec.filesystem("memory").store.clear()
-    spec, store = tiny.spec(SPEC | {"execution.workers": workers}), tmp_path / "store"
+    spec, store = tiny.spec(SPEC), tmp_path / "store"
     monkeypatch.setenv(OBJECTS, url)
-    api.work(spec, (0, 1 if workers == 2 else 2), store=tmp_path / "nobodys")
+    api.work(spec, (0, 1 if workers == 2 else 2), store=tmp_path / "nobodys", execution={"workers": workers})
     assert not (tmp_path / "nobodys").exists()
     files, cached, warned = finish(spec, store)
     assert bool(made_alone(cached)) == (workers == 1)
