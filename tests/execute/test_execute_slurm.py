@@ -1,8 +1,9 @@
 """Arrays of workers: the same bytes as one process, whichever task fails.
 
-submitit submits to this machine once, in Slurm's place. Elsewhere threads are the tasks: processes take long to start.
+Once the tasks are processes that stand-ins for Slurm's commands start; else threads, for processes take long to start.
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -119,23 +120,51 @@ def told(events: list[Event]) -> list[str]:
     return [event.message for event in events if isinstance(event, Warned) and "Slurm" in event.message]
 
 
+SLURM = {
+    "sbatch": """
+for last; do :; done
+tasks=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$last")
+cp "$last" "$SLURM_FAKE/submitted"
+for task in $(seq 0 "$tasks"); do
+    SLURM_JOB_ID=$((4711 + task)) SLURM_ARRAY_JOB_ID=4711 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 SLURM_PROCID=0 \\
+        SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=n1 bash "$last" > /dev/null 2>&1 &
+done
+echo "Submitted batch job 4711"
+""",
+    "srun": """
+while [ "$1" = --unbuffered ] || [ "$1" = --output ] || [ "$1" = --error ]; do
+    [ "$1" = --unbuffered ] && shift || shift 2
+done
+exec "$@"
+""",
+    "sacct": "printf 'JobID|State|NodeList\\n4711_0|RUNNING|n1\\n4711_1|RUNNING|n1\\n'",
+    "scancel": 'echo "$@" >> "$SLURM_FAKE/cancelled"',
+}
+"""Commands that do as Slurm's do, on this machine."""
+
+
 def test_an_array_comes_to_the_bytes_of_one_process(
-    tiny: Project, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    tiny: Project, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, text in SLURM.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_FAKE", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(on_slurm, "CLUSTER", "local")
     events: list[Event] = []
-    results = tiny.apply(SPEC | {"execution.workers": 1}, emit=events.append)
-    files = run_files(tiny.store, results.run)
-    assert files == whole | {name: files[name] for name in ("plan.json", "record.json", "spec.toml")}
-    (submitted,) = told(events)
-    assert submitted.startswith("1 task submitted to Slurm: ")
-    (name,) = {event.device for event in events if isinstance(event, DeviceProgress)}
-    assert name.startswith("Slurm task ")
+    results = tiny.apply(SPEC, emit=events.append)
+    assert run_files(tiny.store, results.run) == whole
+    assert told(events) == ["2 tasks submitted to Slurm: 4711_0 to 4711_1"]
+    names = {event.device for event in events if isinstance(event, DeviceProgress)}
+    assert names == {"Slurm task 4711_0", "Slurm task 4711_1"}
     for stage in ("generate:prompt", "encode:prompt:eye"):
         counts = [event.done for event in events if isinstance(event, StageProgress) and event.stage == stage]
         assert counts == sorted(counts)
         assert len(counts) > 1
+    asked = (tmp_path / "submitted").read_text().splitlines()
+    assert {"#SBATCH --array=0-1%2", "#SBATCH --time=6"} <= set(asked)
+    assert not (tmp_path / "cancelled").exists()
     assert list((tiny.store / "slurm").iterdir()) == []
 
 
@@ -221,7 +250,6 @@ def test_what_can_not_be_had(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> 
     assert caught.value.problems[0].key == "execution.backend"
     spec = tiny.spec(SPEC)
     with monkeypatch.context() as patched:
-        patched.setattr(on_slurm, "CLUSTER", "slurm")
         patched.setenv("PATH", "/nowhere")
         with pytest.raises(RunError, match="Slurm takes no tasks"):
             api.apply(spec)

@@ -38,8 +38,6 @@ from surrogateshap.store.objects import unwritable_error
 from surrogateshap.text import harmless
 from surrogateshap.units import plural
 
-CLUSTER = "slurm"
-"""submitit's name for it."""
 TASKS = 8
 """Where `workers` is not given."""
 _TRIES = 3
@@ -215,13 +213,12 @@ class OnSlurm:
         """Raises RunError."""
         asked = self._compiled.spec.execution.slurm
         with self._refusals():
-            executor = submitit.AutoExecutor(folder=self._made_folder / "log", cluster=CLUSTER)
+            executor = submitit.AutoExecutor(folder=self._made_folder / "log", cluster="slurm")
             named = asked.model_dump(include={"partition", "account", "qos", "constraint"}, exclude_none=True)
-            sized = {"cpus_per_task": asked.cpus, "mem_gb": asked.memory_gb}
+            sized = {"gpus_per_node": asked.gpus or None, "cpus_per_task": asked.cpus, "mem_gb": asked.memory_gb}
             executor.update_parameters(
                 name=f"surrogateshap-{self._compiled.run}",
                 timeout_min=max(1, round(asked.hours * 60)),
-                gpus_per_node=asked.gpus,
                 slurm_array_parallelism=len(tasks),
                 **{key: value for key, value in sized.items() if value is not None},
                 **{f"slurm_{key}": value for key, value in named.items()},
