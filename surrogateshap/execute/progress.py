@@ -37,6 +37,8 @@ class Progress:
         self._ticked: dict[str, float] = {}
         self._here: dict[str, int] = {}
         self._untold: dict[str, DeviceProgress] = {}
+        self._behind: dict[str, None] = {}
+        """Stages that have come further than was told."""
         self._workers: dict[str, tuple[float, int]] = {}
         """Of each worker, when it began and how many images it made."""
 
@@ -87,6 +89,8 @@ class Progress:
         if last or now - self._ticked.get(stage, 0.0) >= _TICK:
             self._ticked[stage] = now
             self._tell_progress(stage)
+        else:
+            self._behind[stage] = None
 
     def use(self, worker: str, images: int, sample: Sample, seconds: float) -> None:
         """A worker made so many images in its last `seconds`, and its device is used so."""
@@ -112,6 +116,12 @@ class Progress:
         for worker in list(self._untold):
             self.tell(self._untold.pop(worker))
 
+    def tell_rest(self) -> None:
+        """How far stages and workers came, as far as it was not told yet: for an attempt that ends in the middle."""
+        for stage in list(self._behind):
+            self._tell_progress(stage)
+        self.tell_use()
+
     def rate(self, stage: str) -> float:
         """Units per second of the stage's own time, in this attempt; 0 where nothing was done."""
         busy = self._busy.get(stage, 0.0)
@@ -126,6 +136,7 @@ class Progress:
         self.tell(StageFinished(stage=stage, seconds=self._busy.get(stage, 0.0), cached=cached))
 
     def _tell_progress(self, stage: str) -> None:
+        self._behind.pop(stage, None)
         pending = {name: self._totals[name] - done for name, done in self._done.items()}
         left = self._pace.left(pending, {name: self.rate(name) for name in self._here})
         done, total = self._done[stage], self._totals[stage]

@@ -134,6 +134,7 @@ class _Attempt:
         try:
             if status is not None:
                 self._store.set_status(self._run, status)
+            self._progress.tell_rest()
             self._progress.tell(event)
         except RunError:
             self._emit(event)
