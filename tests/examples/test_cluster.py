@@ -24,7 +24,8 @@ def parsed(script: str, folder: Path, environment: Mapping[str, str]) -> dict[st
     subprocess.run(["bash", "-euc", script], check=True, env={**environment, **paths})
     name, *arguments = told.read_text().splitlines()
     assert name == "worker"
-    with worker.make_context(name, arguments) as context:
+    # click remembers a command's help options from the first context: they have to be the command line's.
+    with worker.make_context(name, arguments, help_option_names=["-h", "--help"]) as context:
         return {**context.params, "objects": os.environ.get("SURROGATESHAP_OBJECTS")}
 
 
