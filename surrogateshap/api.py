@@ -143,6 +143,43 @@ def apply(
         return execute(compiled, opened, emit, stop or threading.Event(), wait)
 
 
+def work(
+    target: Path,
+    shard: tuple[int, int],
+    *,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
+    only: Path | None = None,
+    say: Callable[[str], None] = _silent,
+    stop: threading.Event | None = None,
+) -> None:
+    """Makes and encodes one part of a run's images, for `apply` to merge: (i, N) is every N-th shard from the i-th on.
+
+    Returns when all of them are there; what was finished before is not done again. `execution` are keys of the spec's
+    [execution] in place of what it says, of which a worker heeds those of its own machine. `only` is a file with the
+    ids of the shards to be counted, one a line, where not all are. `say` is told how far it is. Raises SpecError (also
+    where a run's images are chosen as it goes on), PlanError, DeviceError, RunError, and InterruptedRun once `stop` is
+    set.
+    """
+    from surrogateshap.execute.worker import Share, ids_in
+    from surrogateshap.execute.worker import work as do
+    from surrogateshap.plan.build import build_plan
+    from surrogateshap.plan.compile import compile_spec
+
+    share, listed = Share(*shard), None if only is None else ids_in(only)
+    spec, saved = spec_of(target, allow_paths)
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
+    asked = compiled.spec.execution
+    # Of other backends, `workers` counts something else.
+    own = {"backend": "local", "workers": asked.workers if asked.backend == "local" else None}
+    compiled = compiled.with_execution({**own, **execution})
+    if saved is not None:
+        refuse_stale(saved, build_plan(compiled, None), target)
+    do(compiled, store_folder(spec, store), share, say, stop or threading.Event(), listed)
+
+
 def show(target: str, *, store: Path | None = None) -> "Results":
     """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
     opened, row = find_run(target, store)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from surrogateshap.cli.apply import stopping
-from surrogateshap.cli.options import allow_option, allowing, plugin_option, store_option
+from surrogateshap.cli.options import allow_option, allowing, objects_option, plugin_option, store_option
 from surrogateshap.errors import InterruptedRun
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, plural
@@ -30,6 +30,7 @@ def command() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of the choice and of training.  [default: the spec's]")
 @click.option("-o", "--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Where to write.")
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 def plan(

@@ -15,6 +15,7 @@ from surrogateshap.cli.options import (
     allow_option,
     command_line,
     execution_options,
+    objects_option,
     plugin_option,
     store_option,
     target_argument,
@@ -39,6 +40,7 @@ STOPPING = "Stopping after the current batch; press again to stop at once."
 )
 @click.option("--no-wait", is_flag=True, help="Fail at once where another process works in the store.")
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 @execution_options

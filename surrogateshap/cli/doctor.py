@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from surrogateshap.cli.apply import stopping
-from surrogateshap.cli.options import allow_option, plugin_option, store_option
+from surrogateshap.cli.options import allow_option, objects_option, plugin_option, store_option
 from surrogateshap.errors import DeviceError, InterruptedRun
 from surrogateshap.text import harmless
 from surrogateshap.units import duration, listed, size
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 def command(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from surrogateshap.cli.options import allow_option, plugin_option, store_option
+from surrogateshap.cli.options import allow_option, objects_option, plugin_option, store_option
 from surrogateshap.cli.output import deliver, spare
 
 
@@ -31,6 +31,7 @@ from surrogateshap.cli.output import deliver, spare
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, in the shape of `show --format json`.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 def command(target: str, top: int | None, as_json: bool, out: Path | None, **options: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from surrogateshap.cli.options import store_option
+from surrogateshap.cli.options import objects_option, store_option
 from surrogateshap.text import harmless
 from surrogateshap.units import count, listed, plural, size
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Read all objects, and delete damaged ones too: apply makes them anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @store_option
+@objects_option
 def command(dry_run: bool, check: bool, as_json: bool, store: Path | None) -> None:
     """Delete what no run in a store needs.
 
@@ -42,4 +43,4 @@ def _lines(done: "Cleanup") -> Iterator[str]:
     if done.unfinished:
         yield f"To be applied again, for they have lost objects: {listed(done.unfinished)}"
     if done.unlisted:
-        yield f"Left alone, records of runs that are not in the list: {listed(done.unlisted)}"
+        yield f"Left alone, of runs that are not in the list: {listed(done.unlisted)}"

@@ -18,6 +18,7 @@ COMMANDS = {
     "validate": "Check specs and every input that they name.",
     "plan": "Show what would run, why, and at which cost.",
     "apply": "Run a spec or a saved plan, or go on with what was interrupted.",
+    "worker": "Make a part of a run's images on another machine, for apply to merge.",
     "show": "Print the ranking of contributors.",
     "estimate": "Shapley values from any table of coalitions and values.",
     "evaluate": "How far a finished run agrees with retrained coalitions.",

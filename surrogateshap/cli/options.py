@@ -1,5 +1,6 @@
 """Options that several commands share, each declared once."""
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -11,6 +12,7 @@ import click
 
 from surrogateshap.text import harmless
 
+OBJECTS = "SURROGATESHAP_OBJECTS"
 _KINDS = ("auto", "cpu", "cuda", "mps")
 
 store_option = click.option(
@@ -34,6 +36,26 @@ plugin_option = click.option(
     multiple=True,
     help="Let specs run this plugin: code of an installed package. May be repeated.",
 )
+
+
+def _set_objects(context: click.Context, parameter: click.Parameter, url: str | None) -> None:
+    """The URL is for the command and the processes that it starts, not for what stores and specs name."""
+    if url is None:
+        return
+    before = os.environ.get(OBJECTS)
+    os.environ[OBJECTS] = url
+    context.call_on_close(lambda: os.environ.pop(OBJECTS) if before is None else os.environ.update({OBJECTS: before}))
+
+
+objects_option = click.option(
+    "--objects",
+    metavar="URL",
+    envvar=OBJECTS,
+    show_envvar=True,
+    expose_value=False,
+    callback=_set_objects,
+    help="Where objects and workers' results are, such as s3://bucket/folder.  [default: in the store]",
+)
 _devices = click.option(
     "--devices",
     metavar="DEVICES",
@@ -43,21 +65,32 @@ _workers = click.option(
     "--workers", type=click.IntRange(1, 1024), help="Processes that make images.  [default: as the spec says]"
 )
 _backend = click.option(
-    "--backend", type=click.Choice(["local", "ray"]), help="Where they are.  [default: as the spec says]"
+    "--backend", type=click.Choice(["local", "ray", "slurm"]), help="Where they are.  [default: as the spec says]"
 )
 target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
 
 
-def execution_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds `--devices`, `--workers` and `--backend`, given to the command together, as `execution`."""
+def device_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds `--devices` and `--workers`, given to the command together, as `execution`."""
 
     @wraps(command)
-    def with_execution(*given: Any, devices: str | None, workers: int | None, backend: str | None, **named: Any) -> int:
+    def with_execution(*given: Any, devices: str | None, workers: int | None, **named: Any) -> int:
         several = tuple(devices.split(",")) if devices is not None and devices not in _KINDS else devices
-        asked = {"devices": several, "workers": workers, "backend": backend}
+        asked = {"devices": several, "workers": workers}
         return command(*given, execution={key: value for key, value in asked.items() if value is not None}, **named)
 
-    return _devices(_workers(_backend(with_execution)))
+    return _devices(_workers(with_execution))
+
+
+def execution_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The same, and `--backend`."""
+
+    @wraps(command)
+    def with_backend(*given: Any, backend: str | None, execution: dict[str, object], **named: Any) -> int:
+        asked = execution if backend is None else {**execution, "backend": backend}
+        return command(*given, execution=asked, **named)
+
+    return device_options(_backend(with_backend))
 
 
 def command_line(

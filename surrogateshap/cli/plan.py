@@ -8,6 +8,7 @@ from surrogateshap.cli.options import (
     allow_option,
     command_line,
     execution_options,
+    objects_option,
     plugin_option,
     store_option,
     target_argument,
@@ -20,6 +21,7 @@ from surrogateshap.cli.options import (
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where work is pending, with 0 where none is.")
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 @execution_options

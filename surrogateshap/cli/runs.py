@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from surrogateshap.cli.options import store_option
+from surrogateshap.cli.options import objects_option, store_option
 from surrogateshap.cli.output import deliver
 from surrogateshap.text import harmless
 from surrogateshap.units import plural
@@ -13,6 +13,7 @@ from surrogateshap.units import plural
 @click.group("runs", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @store_option
+@objects_option
 @click.pass_context
 def command(context: click.Context, as_json: bool, store: Path | None) -> None:
     """List the runs in a store, show one, or forget some.
@@ -34,6 +35,7 @@ def command(context: click.Context, as_json: bool, store: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option("--events", metavar="N", type=click.IntRange(min=0), default=0, help="The last N events, too.")
 @store_option
+@objects_option
 @click.pass_obj
 def show(given: Path | None, target: str, as_json: bool, events: int, store: Path | None) -> None:
     """Show how far a run is, what it took, what it uses, and what went wrong."""
@@ -48,6 +50,7 @@ def show(given: Path | None, target: str, as_json: bool, events: int, store: Pat
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @store_option
+@objects_option
 @click.pass_obj
 def forget(given: Path | None, runs: tuple[str, ...], yes: bool, store: Path | None) -> int:
     """Take runs out of the list, and delete their folders with results and records.

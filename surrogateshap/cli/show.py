@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from surrogateshap.cli.options import store_option
+from surrogateshap.cli.options import objects_option, store_option
 from surrogateshap.cli.output import deliver, spare, writing
 
 
@@ -22,6 +22,7 @@ from surrogateshap.cli.output import deliver, spare, writing
 @click.option("--game", metavar="TEXT", help="Only games with TEXT in `grouping / utility / proxy`.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @store_option
+@objects_option
 def command(target: str, kind: str, top: int | None, game: str | None, out: Path | None, store: Path | None) -> None:
     """Print the ranking of contributors.
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from surrogateshap.cli.options import allow_option, plugin_option, store_option
+from surrogateshap.cli.options import allow_option, objects_option, plugin_option, store_option
 
 
 @click.command("tui")
 @click.argument("target", metavar="SPEC|RUN")
 @store_option
+@objects_option
 @allow_option
 @plugin_option
 def command(target: str, store: Path | None, allow_paths: tuple[Path, ...], allow_plugins: tuple[str, ...]) -> None:

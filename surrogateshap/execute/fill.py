@@ -8,9 +8,9 @@ from surrogateshap.errors import RunError
 from surrogateshap.execute.assembly import DEPTH
 from surrogateshap.execute.beside import BesideFiller
 from surrogateshap.execute.crew import Crew
-from surrogateshap.execute.jobs import Done, Job
+from surrogateshap.execute.jobs import Done, Job, encoders_of, image_jobs
+from surrogateshap.execute.merge import register
 from surrogateshap.execute.progress import Progress
-from surrogateshap.execute.shards import cut
 from surrogateshap.execute.workshop import keep_batch
 from surrogateshap.plan import keys
 from surrogateshap.plan.build import unique_keys
@@ -138,9 +138,7 @@ class Filler:
         raise RunError(f"{self._store.root}: what is written there can't be read again", "Look at the disk.")
 
     def _filling(self, pool: Pool) -> _Filling:
-        games = [game for game in self._compiled.games if game.pool.id == pool.id]
-        encoders = {encoder.name: encoder for game in games for encoder in game.encoders}
-        return _Filling(pool, frozenset(unique_keys(pool)), encoders)
+        return _Filling(pool, frozenset(unique_keys(pool)), encoders_of(self._compiled, pool))
 
     def _jobs(self, fillings: Sequence[_Filling]) -> Iterator[Job]:
         """What is left to do, the same for the same store: images that two pools share are the first one's."""
@@ -154,11 +152,7 @@ class Filler:
                 looked.update((made, name) for name in names)
                 if names:
                     yield Job(filling.pool.id, (), tuple(names), made, images)
-            for shard in cut(filling.pool, self._compiled.spec.execution.batch_size):
-                missing = tuple(item for item in shard if item.key not in self.found and item.key not in claimed)
-                claimed.update(item.key for item in missing)
-                if missing:
-                    yield Job(filling.pool.id, missing, tuple(filling.encoders))
+            yield from image_jobs(self._compiled, filling.pool, self.found, claimed)
 
     def _objects(self, filling: _Filling) -> Counter[str]:
         """Objects that hold the pool's images, with how many of them."""
@@ -191,26 +185,23 @@ class Filler:
             # Damaged since it was found: its images are made again in the next pass.
             self.found = {key: at for key, at in self.found.items() if at[0] != job.made}
             return
+        named = register(self._compiled, self._store, done.made, done)
+        fresh = frozenset(done.keys).difference(self.found)  # workers elsewhere make whole shards
         if done.keys:
-            self._store.remember(keys.provenance(done.made), self._store.put_json(done.where), "generate")
-            self._store.add_images(done.made, done.keys)
             self.found.update({key: (done.made, slot) for slot, key in enumerate(done.keys)})
             self._spend(done.made, done.seconds["generate"])
-        encoders = self._compiled.checked.encoders
-        for name, encoded in done.encoded.items():
-            key = keys.encoding(encoders[name].digest, done.made)
-            self._store.remember(key, encoded, "encode")
+        for name, key in named.items():
             self._spend(key, done.seconds[name])
         if done.at_once is not None and self._at_once.get(done.device) != done.at_once:
             self._at_once[done.device] = done.at_once
             keep_batch(self._compiled, self._store, done.device, done.at_once)
         for filling in fillings:
-            self._advance(filling, job, done)
+            self._advance(filling, job, done, fresh)
         self._progress.use(worker, len(done.keys), done.sample, sum(done.seconds.values()))
 
-    def _advance(self, filling: _Filling, job: Job, done: Done) -> None:
+    def _advance(self, filling: _Filling, job: Job, done: Done, fresh: frozenset[str]) -> None:
         own = filling.pool.id == job.pool
-        images = len(filling.wanted.intersection(done.keys)) if done.keys else job.images
+        images = len(filling.wanted & fresh) if done.keys else job.images
         if not images or (not own and not done.keys):
             return
         stages = {"generate": filling.generate} if done.keys else {}

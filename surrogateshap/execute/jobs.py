@@ -1,11 +1,15 @@
 """What workers are given and what they give back: plain data that any process can send to any other."""
 
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from surrogateshap.execute.shards import Item
+from surrogateshap.execute.shards import Item, cut
+from surrogateshap.plan.check_encoders import EncoderInput
+from surrogateshap.plan.compile import Compiled
+from surrogateshap.plan.pool import Pool
 from surrogateshap.text import digest
 
 
@@ -27,13 +31,18 @@ class Job:
     @property
     def id(self) -> str:
         """The same for equal work, whichever attempt asks for it."""
-        return digest({"items": [item.key for item in self.items], "made": self.made, "encoders": self.encoders})
+        return job_id((item.key for item in self.items), self.encoders, self.made)
+
+
+def job_id(keys: Iterable[str], encoders: Iterable[str], made: str = "") -> str:
+    """Of the job that makes the images with these keys, or looks at an object that is there."""
+    return digest({"items": list(keys), "made": made, "encoders": list(encoders)})
 
 
 class Sample(BaseModel):
     """How much of a worker's device is in use; None where nothing says so."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     utilisation: float | None = None
     """Share of the time, 0 to 1, that it computed since the worker's last job."""
@@ -44,7 +53,7 @@ class Sample(BaseModel):
 class Done(BaseModel):
     """What came of a job. Objects are durable before it is said."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     keys: tuple[str, ...]
     """Of the images made, in the order of the object's slots."""
@@ -61,3 +70,25 @@ class Done(BaseModel):
     at_once: int | None = None
     """Images at once that the device's memory turned out to allow."""
     sample: Sample = Sample()
+
+
+def encoders_of(compiled: Compiled, pool: Pool) -> dict[str, EncoderInput]:
+    """All encoders that look at a pool, by name."""
+    games = [game for game in compiled.games if game.pool.id == pool.id]
+    return {encoder.name: encoder for game in games for encoder in game.encoders}
+
+
+def image_jobs(compiled: Compiled, pool: Pool, there: Container[str], claimed: set[str]) -> Iterator[Job]:
+    """What makes a pool's images that are neither `there` nor `claimed`; claims them, for later pools."""
+    encoders = tuple(encoders_of(compiled, pool))
+    for shard in cut(pool, compiled.spec.execution.batch_size):
+        missing = tuple(item for item in shard if item.key not in there and item.key not in claimed)
+        claimed.update(item.key for item in missing)
+        if missing:
+            yield Job(pool.id, missing, encoders)
+
+
+def all_jobs(compiled: Compiled) -> list[Job]:
+    """What an empty store needs, in the order in which it would be done there."""
+    claimed: set[str] = set()
+    return [job for pool in compiled.pools for job in image_jobs(compiled, pool, (), claimed)]

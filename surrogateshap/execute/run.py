@@ -32,6 +32,7 @@ from surrogateshap.execute.fit import Values, coalitions_of, estimate, evaluate,
 from surrogateshap.execute.flags import STAGE as FLAGS
 from surrogateshap.execute.flags import contributor_flags
 from surrogateshap.execute.looks import Looks
+from surrogateshap.execute.merge import Merger
 from surrogateshap.execute.pace import Estimate
 from surrogateshap.execute.progress import Progress
 from surrogateshap.execute.rounds import Rounds
@@ -62,13 +63,15 @@ def execute(compiled: Compiled, store: Store, emit: Emit, stop: threading.Event,
     with store.lock(waiting), store.using(compiled.run):
         if waiting is not None:
             waiting.catch_up()
-        return _Attempt(compiled, store, emit, stop).go()
+        merger = Merger(compiled, store)
+        merger.merge()
+        return _Attempt(compiled, store, emit, stop, merger).go()
 
 
 class _Attempt:
-    def __init__(self, compiled: Compiled, store: Store, emit: Emit, stop: threading.Event) -> None:
+    def __init__(self, compiled: Compiled, store: Store, emit: Emit, stop: threading.Event, merger: Merger) -> None:
         self._compiled = self._planned = compiled
-        self._store, self._emit = store, emit
+        self._store, self._emit, self._merger = store, emit, merger
         self._spec, self._run = compiled.spec, compiled.run
         execution = compiled.spec.execution
         device = guess_device(execution.devices, execution.threads, execution.workers)
@@ -105,7 +108,7 @@ class _Attempt:
                 games=tuple(game.info for game in plan.games),
             )
         )
-        for warning in plan.warnings:
+        for warning in (*plan.warnings, *self._merger.warnings()):
             self._progress.tell(Warned(message=warning))
         cached = results is not None
         try:

@@ -78,6 +78,9 @@ class Compiled:
     warnings: tuple[str, ...]
     flags: FlagDesign | None = None
     """None where nobody asked for them."""
+    allowed_paths: tuple[Path, ...] = ()
+    """Folders in which the spec may name files, beside its own."""
+    allowed_plugins: tuple[str, ...] = ()
 
     @property
     def spec(self) -> Spec:
@@ -99,7 +102,7 @@ class Compiled:
             Problem(f"--{key}", 0, "", message, remedy)
             if key in changes
             else self.checked.loaded.problem(("execution", key), message, remedy)
-            for key, message, remedy in backend_problems(changed.spec.execution)
+            for key, message, remedy in backend_problems(changed.spec)
         ]
         if problems:
             raise SpecError(problems)
@@ -151,6 +154,8 @@ def compile_spec(
         games=games,
         warnings=tuple(_warnings(checked, games)),
         flags=flags,
+        allowed_paths=tuple(allow),
+        allowed_plugins=tuple(allow_plugins),
     )
 
 

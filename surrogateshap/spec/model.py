@@ -303,17 +303,41 @@ DeviceList = Annotated[
 ]
 
 
+_Named = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._,&|-]{0,127}$")]
+
+
+class SlurmSection(Section):
+    """What each task of a Slurm array asks for, where `backend` is `slurm`."""
+
+    partition: _Named | None = Field(default=None, json_schema_extra=EXECUTION)
+    """The partition, or several with commas between them. Default: the cluster's own."""
+    account: _Named | None = Field(default=None, json_schema_extra=EXECUTION)
+    """What it is charged to."""
+    qos: _Named | None = Field(default=None, json_schema_extra=EXECUTION)
+    """Quality of service."""
+    constraint: _Named | None = Field(default=None, json_schema_extra=EXECUTION)
+    """Features that nodes must have."""
+    gpus: int = Field(default=1, ge=0, le=64, json_schema_extra=EXECUTION)
+    """GPUs of a task, each with a process of its own. 0: the CPU."""
+    cpus: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=EXECUTION)
+    """CPU cores of a task. Default: the cluster's own."""
+    memory_gb: float | None = Field(default=None, gt=0, le=1_000_000, json_schema_extra=EXECUTION)
+    """Memory of a task. Default: the cluster's own."""
+    hours: float = Field(default=4.0, gt=0, le=8760, json_schema_extra=EXECUTION)
+    """After which a task is ended. What it made is kept, and the rest given to another."""
+
+
 class ExecutionSection(Section):
     """How it is computed; none of this changes what is computed."""
 
     devices: Literal["auto", "cpu", "cuda", "mps"] | DeviceList = Field(default="auto", json_schema_extra=EXECUTION)
     """`auto`: every GPU there is, else the CPU. `cuda`: every NVIDIA GPU. A list names them, such as `["cuda:0"]`."""
-    backend: Literal["local", "ray"] = Field(default="local", json_schema_extra=EXECUTION)
+    backend: Literal["local", "ray", "slurm"] = Field(default="local", json_schema_extra=EXECUTION)
     """`local`: processes of this machine. `ray`: actors of a Ray cluster, whose address is in `RAY_ADDRESS`; the
-    extra `ray`."""
+    extra `ray`. `slurm`: an array of Slurm tasks, which make and encode images; the extra `slurm`."""
     workers: int | None = Field(default=None, ge=1, le=1024, json_schema_extra=EXECUTION)
     """Processes that make images, each on one device, the devices in turn. Default: one for each device; on a Ray
-    cluster one for each of its GPUs."""
+    cluster one for each of its GPUs. With Slurm: tasks of the array, 8 by default."""
     batch_size: int = Field(default=256, ge=1, lt=2**31, json_schema_extra=EXECUTION)
     """Images per shard that an interrupted run doesn't have to repeat, and most per batch: those of a model are halved
     until they fit into the device's memory."""
@@ -321,6 +345,7 @@ class ExecutionSection(Section):
     """CPU threads of models and of linear algebra. Default: the libraries' own choice."""
     compile: bool = Field(default=False, json_schema_extra=EXECUTION)
     """Compiles the denoiser first: minutes before the first image, then faster ones. For long runs on a GPU."""
+    slurm: SlurmSection = SlurmSection()
 
 
 class Spec(Section):

@@ -66,7 +66,7 @@ class Objects:
         """Deletes the object of that digest, if it is there."""
         if self._read_only:
             raise read_only_error(self._folder)
-        for suffix in _SUFFIXES if _DIGEST.fullmatch(name) else ():
+        for suffix in _SUFFIXES if is_digest(name) else ():
             try:
                 self._path(name, suffix).unlink(missing_ok=True)
             except OSError as error:
@@ -74,23 +74,36 @@ class Objects:
 
     def size(self, name: str) -> int | None:
         """Bytes of the file of that digest; None where there is none."""
-        for suffix in _SUFFIXES if _DIGEST.fullmatch(name) else ():
+        for suffix in _SUFFIXES if is_digest(name) else ():
             with suppress(FileNotFoundError):
                 return self._path(name, suffix).stat().st_size
         return None
 
-    def files(self) -> Iterator[tuple[str, Path]]:
-        """Digest and file of every object; other files are none of the store's. Raises RunError."""
+    def each(self) -> Iterator[tuple[str, Suffix, int]]:
+        """Digest, suffix and bytes of every object; other files are none of the store's. Raises RunError."""
         try:
-            for folder in sorted(self._folder.iterdir()):
+            for folder in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
                 for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
-                    if path.suffix[1:] in _SUFFIXES and _DIGEST.fullmatch(path.stem):
-                        yield path.stem, path
+                    found = split_name(path.name)
+                    if found is not None:
+                        yield *found, path.lstat().st_size
         except OSError as error:
             raise unreadable_error(self._folder, error) from error
 
-    def whole(self, name: str, path: Path) -> bool:
+    def head(self, name: str, suffix: Suffix, length: int) -> bytes:
+        """The first bytes of an object, whole or not; none where it is missing. Raises RunError."""
+        path = self._path(name, suffix)
+        try:
+            with path.open("rb") as file:
+                return file.read(length)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise unreadable_error(path, error) from error
+
+    def whole(self, name: str, suffix: Suffix) -> bool:
         """Whether the file holds what it is named by. Raises RunError where it can't be read."""
+        path = self._path(name, suffix)
         try:
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == name
@@ -98,7 +111,26 @@ class Objects:
             raise unreadable_error(path, error) from error
 
     def _path(self, name: str, suffix: Suffix) -> Path:
-        return self._folder / name[:2] / f"{name}.{suffix}"
+        return self._folder / object_name(name, suffix)
+
+
+def is_digest(name: str) -> bool:
+    """Whether it can be an object's name."""
+    return bool(_DIGEST.fullmatch(name))
+
+
+def object_name(name: str, suffix: Suffix) -> str:
+    """Where an object lies among the others."""
+    return f"{name[:2]}/{name}.{suffix}"
+
+
+def split_name(file: str) -> tuple[str, Suffix] | None:
+    """Digest and suffix of a file in whichever folder; None where it is no object's."""
+    name, _, ending = file.rpartition("/")[2].partition(".")
+    for suffix in _SUFFIXES:
+        if ending == suffix and is_digest(name):
+            return name, suffix
+    return None
 
 
 def arrays_to_bytes(arrays: "Mapping[str, np.ndarray]") -> bytes:

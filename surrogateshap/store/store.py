@@ -1,17 +1,16 @@
 """The store: what callers open."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from surrogateshap.store.atomic import atomic_write_bytes, make_folder, remove_stale
+from surrogateshap.store.atomic import remove_stale
 from surrogateshap.store.database import Database
 from surrogateshap.store.index import IndexTable
 from surrogateshap.store.lock import Wait, exclusive
 from surrogateshap.store.objects import (
-    Objects,
     Suffix,
     arrays_from_bytes,
     arrays_to_bytes,
@@ -21,6 +20,7 @@ from surrogateshap.store.objects import (
     unreadable_error,
     unwritable_error,
 )
+from surrogateshap.store.place import make_store_folder, note_place, open_place
 from surrogateshap.store.runs import RunTable
 
 if TYPE_CHECKING:
@@ -38,25 +38,26 @@ class Store(RunTable, IndexTable):
         super().__init__()
         self.root = root
         self._read_only = read_only
-        self.objects = Objects(root / "objects", read_only=read_only)
+        place = open_place(root, read_only=read_only, cached=True)
+        self.objects, self.files, self.elsewhere = place.objects, place.files, place.elsewhere
         self._database = Database(root / "store.db", read_only=read_only)
 
     @classmethod
     def open(cls, root: Path) -> Self:
         """For reading and writing; makes what is missing. Raises RunError where that can't be done."""
-        ignore = root / ".gitignore"
+        make_store_folder(root)
         try:
-            make_folder(root / "objects")
-            if not ignore.exists():
-                atomic_write_bytes(ignore, b"*\n")
             if not os.access(root, os.W_OK | os.X_OK):
                 raise PermissionError(None, "no permission")
-            remove_stale((root, *(root / "objects").iterdir(), *(root / "runs").glob("*")))
+            remove_stale(
+                (root, *(root / "objects").iterdir(), *(root / "runs").glob("*"), *(root / "shards").glob("*"))
+            )
         except OSError as error:
             raise unwritable_error(root, error) from error
         store = cls(root, read_only=False)
         try:
             store._database.prepare()
+            note_place(root)
         except BaseException:
             store.close()
             raise
@@ -134,14 +135,6 @@ class Store(RunTable, IndexTable):
     def drop(self, digest: str) -> None:
         """Deletes an object: what was found by it is as good as absent."""
         self.objects.drop(digest)
-
-    def object_files(self) -> Iterator[tuple[str, Path]]:
-        """Digest and file of every object."""
-        return self.objects.files()
-
-    def whole(self, digest: str, path: Path) -> bool:
-        """Whether an object's file holds what it is named by."""
-        return self.objects.whole(digest, path)
 
     def object_sizes(self, digests: Iterable[str]) -> dict[str, int]:
         """Bytes of those objects that are there."""

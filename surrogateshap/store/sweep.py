@@ -1,13 +1,15 @@
 """Lets go of what no run in the store needs."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from surrogateshap.errors import RunError
-from surrogateshap.store.objects import unwritable_error
+from surrogateshap.store.objects import Objects, Suffix, unwritable_error
+from surrogateshap.store.place import CACHE
 from surrogateshap.store.store import Store
 from surrogateshap.units import listed
 
@@ -17,6 +19,10 @@ _HEADER = 1 << 20
 """Bytes of a safetensors header that are read, at most: those of a store name two arrays."""
 _KINDS = {"images": "images", "conditional": "losses", "values": "values", "features": "features", "texts": "features"}
 """Of an object, by an array that it holds."""
+
+_SHARD = 16 << 20
+"""Bytes of a file of workers that are read, at most: no whole one is larger."""
+_NAMED = re.compile(rb'"([0-9a-f]{64})"')
 
 Follow = Callable[[str], Iterable[str]]
 """An object to the keys that others may go by which belong to it: they are needed when it is."""
@@ -36,14 +42,17 @@ class Swept:
     unfinished: tuple[str, ...] = ()
     """Runs that were done, and have lost objects since."""
     unlisted: tuple[str, ...] = ()
-    """Folders with a record of runs that the store doesn't know: they are left alone."""
+    """Runs that the store doesn't know and that have a record, or workers' files: they are left alone."""
 
     def add(self, kind: str, files: Iterable[Path]) -> None:
         """Counts some files."""
-        count, total = self.kinds.get(kind, (0, 0))
         for file in files:
-            count, total = count + 1, total + file.lstat().st_size
-        self.kinds[kind] = (count, total)
+            self.count(kind, file.lstat().st_size)
+
+    def count(self, kind: str, size: int) -> None:
+        """Counts one of so many bytes."""
+        files, total = self.kinds.get(kind, (0, 0))
+        self.kinds[kind] = (files + 1, total + size)
 
 
 def sweep(store: Store, follow: Follow, *, dry_run: bool, check: bool = False) -> Swept:
@@ -56,29 +65,34 @@ def sweep(store: Store, follow: Follow, *, dry_run: bool, check: bool = False) -
     use: those of a store that an older version made.
     """
     with store.lock():
-        # All objects are made under the lock: none here is being written, and no age says more than its use does.
-        needed = _needed(store, follow)
-        swept = Swept({})
+        # What is made under the lock is in use, and so is what files of shards name; no age says more than that.
+        shards = _Shards(store)
+        needed = _needed(store, follow) | shards.objects
+        swept = Swept({}, unlisted=shards.unlisted)
         gone, kept = [], set()
-        for digest, path in store.object_files():
-            if check and not store.whole(digest, path):
-                gone.append((_DAMAGED, path))
+        for digest, suffix, size in store.objects.each():
+            if check and not store.objects.whole(digest, suffix):
+                gone.append((_DAMAGED, digest, size))
             elif digest in needed:
                 kept.add(digest)
-                swept.kept_files, swept.kept_bytes = swept.kept_files + 1, swept.kept_bytes + path.stat().st_size
+                swept.kept_files, swept.kept_bytes = swept.kept_files + 1, swept.kept_bytes + size
             else:
-                gone.append((_kind(path), path))
+                gone.append((_kind(store.objects, digest, suffix), digest, size))
         try:
-            for kind, path in gone:
-                swept.add(kind, [path])
-                if not dry_run:
-                    path.unlink(missing_ok=True)
             for kind, path in _leftovers(store, swept):
                 swept.add(kind, _below(path))
                 if not dry_run:
                     _remove(path)
         except OSError as error:
             raise unwritable_error(store.root, error) from error
+        for kind, digest, size in gone:
+            swept.count(kind, size)
+            if not dry_run:
+                store.objects.drop(digest)
+        for file, size in shards.merged:
+            swept.count("shards", size)
+            if not dry_run:
+                store.files.remove(file)
         swept.rows = store.drop_rows(kept, dry_run=dry_run)
         if check:
             swept.unfinished = tuple(
@@ -97,6 +111,9 @@ def forget(store: Store, names: Iterable[str]) -> None:
     with store.lock():
         for name in names:
             # The folder first: a kill in between leaves a run that can be forgotten again, and no folder of nobody's.
+            for file, _ in list(store.files.list("shards")):
+                if file.split("/")[1] == name:
+                    store.files.remove(file)
             for folder in [*_folders(store, "runs"), *_folders(store, "shards")]:
                 if folder.name == name:
                     try:
@@ -104,6 +121,26 @@ def forget(store: Store, names: Iterable[str]) -> None:
                     except OSError as error:
                         raise unwritable_error(folder, error) from error
             store.drop_run(name)
+
+
+class _Shards:
+    """Files of workers: until their run is done, nothing else may say that their objects are needed."""
+
+    def __init__(self, store: Store) -> None:
+        status = {row.run: row.status for row in store.runs()}
+        self.merged: list[tuple[str, int]] = []
+        """Files of runs that are done, and their sizes: all that they tell is in the index."""
+        self.objects: set[str] = set()
+        unlisted: set[str] = set()
+        for file, size in store.files.list("shards"):
+            run = file.split("/")[1]
+            if status.get(run) == "done":
+                self.merged.append((file, size))
+                continue
+            self.objects.update(found.decode() for found in _NAMED.findall(store.files.read(file, _SHARD) or b""))
+            if run not in status:
+                unlisted.add(run)
+        self.unlisted = tuple(sorted(unlisted))
 
 
 def _needed(store: Store, follow: Follow) -> set[str]:
@@ -128,16 +165,17 @@ def _leftovers(store: Store, swept: Swept) -> Iterator[tuple[str, Path]]:
     for folder in [*(store.root / "objects").iterdir(), *_folders(store, "runs")]:
         for path in folder.glob(".*.tmp"):
             yield "temporary files", path
+    for folder in _folders(store, CACHE):
+        yield "cached copies", folder
+    for folder in _folders(store, "slurm"):  # of runs that failed, or were killed
+        yield "Slurm logs", folder
     for folder in _folders(store, "runs"):
         if folder.name in kept:
             continue
         if (folder / _RECORD).exists():  # someone may have moved a damaged database away, and wants this all the more
-            swept.unlisted = (*swept.unlisted, folder.name)
+            swept.unlisted = tuple(dict.fromkeys((*swept.unlisted, folder.name)))
         else:
             yield "run folders", folder
-    for folder in _folders(store, "shards"):  # those of runs may be written by workers elsewhere, without the lock
-        if folder.name not in kept:
-            yield "shards", folder
 
 
 def _folders(store: Store, name: str) -> list[Path]:
@@ -159,14 +197,14 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _kind(path: Path) -> str:
+def _kind(objects: Objects, digest: str, suffix: Suffix) -> str:
     """Of an object, in the user's words."""
-    if path.suffix != ".safetensors":
+    if suffix != "safetensors":
         return "documents"
+    start = objects.head(digest, suffix, _HEADER)
     try:
-        with path.open("rb") as file:
-            names = json.loads(file.read(min(_HEADER, int.from_bytes(file.read(8), "little"))))
-    except (OSError, ValueError):
+        names = json.loads(start[8 : 8 + int.from_bytes(start[:8], "little")])
+    except ValueError:
         return _DAMAGED
     known = [_KINDS[name] for name in names if name in _KINDS] if isinstance(names, dict) else []
     return known[0] if known else "other arrays"

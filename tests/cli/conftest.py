@@ -16,6 +16,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "surrogateshap.api", fake)
     monkeypatch.setattr(surrogateshap, "api", fake, raising=False)
     monkeypatch.delenv("SURROGATESHAP_STORE", raising=False)
+    monkeypatch.delenv("SURROGATESHAP_OBJECTS", raising=False)
     monkeypatch.delenv("SURROGATESHAP_DEBUG", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     return fake

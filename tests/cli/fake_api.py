@@ -105,6 +105,21 @@ def make() -> Any:
             emit(event)
         return peaceful_results()
 
+    def work(
+        target: Path,
+        shard: tuple[int, int],
+        *,
+        store: Any,
+        allow_paths: Any,
+        allow_plugins: Any,
+        execution: Any,
+        only: Any,
+        say: Any,
+        stop: Any,
+    ) -> None:
+        calls.append(("work", target, shard, execution, only, store, os.environ.get("SURROGATESHAP_OBJECTS")))
+        say("2 of 4 images\x1b[2J")
+
     def show(target: str, *, store: Any = None) -> object:
         calls.append(("show", target, store))
         return peaceful_results()
@@ -169,7 +184,7 @@ def make() -> Any:
     def template() -> str:
         return "spec_version = 1\n"
 
-    functions = (validate, plan, save_plan, explain, apply, show, verify, schema, template)
+    functions = (validate, plan, save_plan, explain, apply, work, show, verify, schema, template)
     for function in (*functions, doctor, calibrate, store_folder):
         setattr(api, function.__name__, function)
     api.calls = calls  # type: ignore[attr-defined]

@@ -355,3 +355,34 @@ def test_ctrl_c_while_planning(run: Run, api: Any, monkeypatch: pytest.MonkeyPat
 
 def test_results_of_the_fake_are_those_shown(run: Run) -> None:
     assert Results.model_validate_json(run("show", "r", "--format", "json")[1]) == peaceful_results()
+
+
+@pytest.mark.parametrize("shard", ["x", "3/2", "2/2", "-1/2", "1", "1/0", "٣/4", "0/8\n", "0.5/2"])
+def test_shards_are_counted_from_0(run: Run, shard: str) -> None:
+    code, out, err = run("worker", "spec.toml", f"--shard={shard}")
+    assert (code, out) == (2, "")
+    assert "--shard" in err
+
+
+def test_what_worker_is_asked(run: Run, api: Any) -> None:
+    code, out, err = run("worker", "spec.toml", "--shard", "1/8", "--devices", "cuda:0,cuda:1", "--store", "st")
+    assert (code, out, err) == (0, "", "2 of 4 images\ufffd[2J\n")
+    assert api.calls[-1] == (
+        "work",
+        Path("spec.toml"),
+        (1, 8),
+        {"devices": ("cuda:0", "cuda:1")},
+        None,
+        Path("st"),
+        None,
+    )
+    for url in ("s3://bucket/a", None):
+        assert run("worker", "spec.toml", "--shard=0/1", *([f"--objects={url}"] if url else []))[0] == 0
+        assert api.calls[-1] == ("work", Path("spec.toml"), (0, 1), {}, None, None, url)
+
+
+def test_a_stopped_worker(run: Run, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(api, monkeypatch, "work", errors.InterruptedRun("stopped"))
+    code, _, err = run("worker", "spec.toml", "--shard", "0/1")
+    assert code == 130
+    assert "Go on with the same command" in err

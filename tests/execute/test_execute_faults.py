@@ -16,6 +16,7 @@ from surrogateshap.errors import RunError
 from surrogateshap.events import Event, RunFailed, StageProgress, Warned
 from surrogateshap.store import atomic
 from surrogateshap.store.database import Database
+from surrogateshap.store.objects import Objects, split_name
 from surrogateshap.store.sweep import _kind
 from tests.execute.test_execute_resume import SMALL
 from tests.tiny import SPEC, Project, run_files
@@ -76,7 +77,8 @@ def finished(tiny: Project) -> Finished:
 
 def test_any_damaged_object_is_made_again_in_one_go(finished: Finished) -> None:
     """Whatever was made from it is gone too, so that it has to be read."""
-    kinds = {path: _kind(finished.master / path) for path in finished.objects()}
+    objects = Objects(finished.master / "objects", read_only=True)
+    kinds = {path: _kind(objects, *found) for path in finished.objects() if (found := split_name(str(path)))}
     assert set(kinds.values()) == set(RESTS_ON)
     told = 0
     for number, (path, kind) in enumerate(kinds.items()):

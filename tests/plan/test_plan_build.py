@@ -81,6 +81,14 @@ UNHASHED = {
     "execution.devices",
     "execution.backend",
     "execution.workers",
+    "execution.slurm.partition",
+    "execution.slurm.account",
+    "execution.slurm.qos",
+    "execution.slurm.constraint",
+    "execution.slurm.gpus",
+    "execution.slurm.cpus",
+    "execution.slurm.memory_gb",
+    "execution.slurm.hours",
     "fidelity.trainer",
 }
 
@@ -129,6 +137,7 @@ def test_names_places_and_execution_do_not_change_the_plan(project: Project) -> 
                 "backend": "ray",
                 "workers": 3,
                 "compile": True,
+                "slurm": {"partition": "long", "gpus": 2},
             }
         },
     ):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from surrogateshap.errors import RunError
+from surrogateshap.execute.assembly import Assembly, Shelf
 from surrogateshap.execute.backends.faults import breaks_device, plain
 from surrogateshap.execute.environment import versions
 from surrogateshap.execute.jobs import Done, Job
@@ -31,8 +32,8 @@ class Setup:
     compiled: Compiled
     kind: str
     """Of the device: `cpu` or `cuda`."""
-    objects: Path
-    """Folder of the store's objects."""
+    objects: Path | None
+    """Folder of the store's objects; None where they lie elsewhere, and workers leave them to the run."""
     probe: Path
     """A file of the store that is there while the run goes on: who doesn't see it doesn't see the store."""
     batch: Batch | None
@@ -119,7 +120,6 @@ class Actor:
         await asyncio.to_thread(self._assembly.close)
 
     def _start(self, data: bytes, threads: int | None) -> bytes:
-        from surrogateshap.execute.assembly import Assembly
         from surrogateshap.execute.device import choose_devices
         from surrogateshap.execute.workshop import Workshop
 
@@ -128,10 +128,13 @@ class Actor:
             _refuse_absent(setup.compiled)
             device = choose_devices(setup.kind)[0]
             workshop = Workshop(setup.compiled, device, threads=threads, batch=setup.batch)
-            sees = setup.probe.exists() and os.access(setup.objects, os.W_OK)
-            self._luggage = None if sees else Luggage()
-            self._assembly = Assembly(workshop, self._luggage or Objects(setup.objects, read_only=False))
-            return pickle.dumps(("done", (workshop.device_name, sees)))
+            shelf: Shelf
+            if setup.objects is not None and setup.probe.exists() and os.access(setup.objects, os.W_OK):
+                self._luggage, shelf = None, Objects(setup.objects, read_only=False)
+            else:
+                self._luggage = shelf = Luggage()
+            self._assembly = Assembly(workshop, shelf)
+            return pickle.dumps(("done", (workshop.device_name, self._luggage is None)))
         except Exception as error:
             return pickle.dumps(("error", plain(error)))
 

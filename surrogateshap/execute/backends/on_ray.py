@@ -107,7 +107,8 @@ class OnRay:
             resources = ray.cluster_resources()
             self._share = share_out(asked, execution.workers, execution.threads, resources, len(nodes))
             self._probe.touch()
-            setup = Setup(compiled, self._share.kind, root / "objects", self._probe, batch)
+            objects = None if store.elsewhere else root / "objects"
+            setup = Setup(compiled, self._share.kind, objects, self._probe, batch)
             self._setup = ray.put(pickle.dumps(setup))
             for _ in range(self._share.workers):
                 self._hire()
