@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
+    from surrogateshap.report import ReportData
     from surrogateshap.spec.model import PayoutSection, Spec
 
 # Everything else is imported where it is used: a command that doesn't need a part must not wait for it.
@@ -148,6 +150,49 @@ def show(target: str, *, store: Path | None = None) -> "Results":
     opened, row = find_run(target, store)
     with opened:
         return results_of(opened, row)
+
+
+def report_data(
+    target: str,
+    *,
+    store: Path | None = None,
+    images: int = 0,
+    game: str | None = None,
+    top: int | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> "ReportData":
+    """All that the HTML report of a finished run shows, perhaps of games with `game` in their label alone.
+
+    With `images`, as many of the pool's images for each contributor that a report with `top` shows; their spec must be
+    where it was. Raises RunError where there is no such run or image, SpecError where its spec isn't sound any more.
+    """
+    from surrogateshap.plan.model import Plan
+    from surrogateshap.report import Origin, ReportData, select
+    from surrogateshap.store.objects import json_from_bytes
+
+    opened, row = find_run(target, store)
+    with opened:
+        results = select(results_of(opened, row), game=game)
+        made = opened.get_json(row.plan)
+        record = opened.get_bytes(row.record, "json") if row.record is not None else None
+        data = ReportData(
+            results=results,
+            plan=Plan.model_validate(made) if made is not None else None,
+            origin=Origin.of(json_from_bytes(record)) if record is not None else None,
+        )
+        if not images:
+            return data
+        from surrogateshap.execute.samples import samples
+        from surrogateshap.plan.compile import compile_spec
+        from surrogateshap.plan.hub import pins_of
+
+        spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
+        pins = pins_of(made["inputs"]) if made is not None else None
+        compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
+        if compiled.run != row.run:
+            refuse_moved(made, compiled, row.run)
+        return replace(data, samples=samples(compiled, opened, results, images, top))
 
 
 def evaluate(

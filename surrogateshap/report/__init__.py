@@ -1,14 +1,19 @@
-"""Results to table, JSON, CSV, Parquet and Markdown: pure functions that read nothing but the results."""
+"""Results to table, JSON, CSV, Parquet, Markdown and HTML: pure functions that read nothing but the results."""
 
 from surrogateshap.report.data import COLUMNS, json_text, json_texts, to_csv, to_json, to_parquet
 from surrogateshap.report.fidelity import fidelity_table
+from surrogateshap.report.html import to_html
 from surrogateshap.report.markdown import to_markdown
+from surrogateshap.report.origin import Origin, ReportData, Sample
 from surrogateshap.report.runs import run_page, runs_table
 from surrogateshap.report.select import UnknownGameError, first_ranks, select
 from surrogateshap.report.table import game_table, overview, table
 
 __all__ = [
     "COLUMNS",
+    "Origin",
+    "ReportData",
+    "Sample",
     "UnknownGameError",
     "fidelity_table",
     "first_ranks",
@@ -21,6 +26,7 @@ __all__ = [
     "select",
     "table",
     "to_csv",
+    "to_html",
     "to_json",
     "to_markdown",
     "to_parquet",

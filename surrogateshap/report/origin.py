@@ -1,0 +1,62 @@
+"""What a report is made from, beside the results: the plan, digests, the environment and sample images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from surrogateshap.plan.model import Plan
+from surrogateshap.record.results import Results
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the record says of where results come from."""
+
+    files: tuple[tuple[str, str], ...] = ()
+    """Name and SHA-256 of the files beside the record."""
+    versions: tuple[tuple[str, str], ...] = ()
+    """Package and version."""
+    devices: tuple[str, ...] = ()
+    batch_size: int | None = None
+
+    @classmethod
+    def of(cls, record: Any) -> "Origin | None":
+        """From a record as JSON data; None where it is of another form."""
+        try:
+            predicate = record["predicate"]
+            environment = predicate["environment"]
+            return cls(
+                files=tuple((str(one["name"]), str(one["digest"]["sha256"])) for one in record["subject"]),
+                versions=tuple((str(name), str(number)) for name, number in environment["versions"].items()),
+                devices=tuple(_device(one) for one in environment["devices"]),
+                batch_size=int(environment["batch_size"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+
+def _device(one: Mapping[str, Any]) -> str:
+    return f"{one['device']}, {one['dtype']}, threads: {one['threads']}"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some of the pool's images that a contributor's values rest on."""
+
+    grouping: str
+    proxy: str
+    contributor: str
+    images: tuple[bytes, ...]
+    """PNG."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that a report shows."""
+
+    results: Results
+    plan: Plan | None = None
+    """None where it isn't known, as `origin`: the report then says nothing of it."""
+    origin: Origin | None = None
+    samples: tuple[Sample, ...] = ()
+    """Empty where nobody asked for them."""
