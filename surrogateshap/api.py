@@ -168,7 +168,7 @@ def report_data(
     where it was. Raises RunError where there is no such run or image, SpecError where its spec isn't sound any more.
     """
     from surrogateshap.plan.model import Plan
-    from surrogateshap.report import Origin, ReportData, select
+    from surrogateshap.report import Origin, ReportData, select, shown_names
     from surrogateshap.store.objects import json_from_bytes
 
     opened, row = find_run(target, store)
@@ -192,7 +192,7 @@ def report_data(
         compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
         if compiled.run != row.run:
             refuse_moved(made, compiled, row.run)
-        return replace(data, samples=samples(compiled, opened, results, images, top))
+        return replace(data, samples=samples(compiled, opened, shown_names(results, top), images))
 
 
 def evaluate(

@@ -4,7 +4,8 @@ from surrogateshap.report.data import COLUMNS, json_text, json_texts, to_csv, to
 from surrogateshap.report.fidelity import fidelity_table
 from surrogateshap.report.html import to_html
 from surrogateshap.report.markdown import to_markdown
-from surrogateshap.report.origin import Origin, ReportData, Sample
+from surrogateshap.report.origin import Origin, ReportData
+from surrogateshap.report.page import shown_names
 from surrogateshap.report.runs import run_page, runs_table
 from surrogateshap.report.select import UnknownGameError, first_ranks, select
 from surrogateshap.report.table import game_table, overview, table
@@ -13,7 +14,6 @@ __all__ = [
     "COLUMNS",
     "Origin",
     "ReportData",
-    "Sample",
     "UnknownGameError",
     "fidelity_table",
     "first_ranks",
@@ -24,6 +24,7 @@ __all__ = [
     "run_page",
     "runs_table",
     "select",
+    "shown_names",
     "table",
     "to_csv",
     "to_html",

@@ -3,8 +3,9 @@
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from surrogateshap.record.sample import Sample
 from surrogateshap.record.statement import limits_of
-from surrogateshap.report.origin import ReportData, Sample
+from surrogateshap.report.origin import ReportData
 from surrogateshap.report.page import flags_of, games_of
 from surrogateshap.report.question import method, question, utilities
 from surrogateshap.report.words import ending
@@ -32,24 +33,28 @@ def to_html(data: ReportData, *, top: int | None = None) -> str:
         ("Fidelity", results.fidelity),
         ("Run", results.run),
     ]
-    return _environment().get_template("report.html").render(
-        title=results.name,
-        run=results.run,
-        plan_id=results.plan_id,
-        summary=summary,
-        fidelity=results.fidelity,
-        measured=any(game.comparison for game in games),
-        games=games,
-        question=question(plan) if plan else [],
-        utilities=utilities(plan) if plan else [],
-        warnings=plan.warnings if plan else (),
-        inputs=[(one.role, one.name, size(one.bytes), one.digest) for one in plan.inputs] if plan else [],
-        origin=origin,
-        flags=flags_of(results),
-        endings=[ending(one) for one in results.stopped],
-        samples=_samples(data.samples),
-        method=method(results, plan),
-        limits=limits_of(results),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=results.name,
+            run=results.run,
+            plan_id=results.plan_id,
+            summary=summary,
+            fidelity=results.fidelity,
+            measured=any(game.comparison for game in games),
+            games=games,
+            question=question(plan) if plan else [],
+            utilities=utilities(plan) if plan else [],
+            warnings=plan.warnings if plan else (),
+            inputs=[(one.role, one.name, size(one.bytes), one.digest) for one in plan.inputs] if plan else [],
+            origin=origin,
+            flags=flags_of(results),
+            endings=[ending(one) for one in results.stopped],
+            samples=_samples(data.samples),
+            method=method(results, plan),
+            limits=limits_of(results),
+        )
     )
 
 

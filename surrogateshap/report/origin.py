@@ -6,6 +6,7 @@ from typing import Any
 
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.results import Results
+from surrogateshap.record.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,6 @@ class Origin:
 
 def _device(one: Mapping[str, Any]) -> str:
     return f"{one['device']}, {one['dtype']}, threads: {one['threads']}"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Some of the pool's images that a contributor's values rest on."""
-
-    grouping: str
-    proxy: str
-    contributor: str
-    images: tuple[bytes, ...]
-    """PNG."""
 
 
 @dataclass(frozen=True)

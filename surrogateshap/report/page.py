@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from surrogateshap.record.fidelity import closed_game, closed_title, measured
-from surrogateshap.record.results import ContributorFlags, ContributorResult, Fidelity, GameResult, Interaction, Results
+from surrogateshap.record.results import (
+    UNCORRECTED,
+    ContributorFlags,
+    ContributorResult,
+    Fidelity,
+    GameResult,
+    Interaction,
+    Results,
+)
 from surrogateshap.report import svg
 from surrogateshap.report.select import label
 from surrogateshap.report.words import MOST_PAIRS, by_grouping, notes, paid, title
@@ -137,7 +145,7 @@ def _game(game: GameResult, name: str, top: int | None) -> Game:
             ("Efficiency gap before correction", significant(game.efficiency_gap)),
             ("Trees", f"{game.surrogate.trees:,}"),
         ]
-    elif game.efficiency_gap:
+    elif game.estimator in UNCORRECTED:
         facts.append(("Efficiency gap", significant(game.efficiency_gap)))
     sets = game.indistinguishable if game.proxy != "table" else ()
     alike = [listed(names) for names in sets[:MOST_SETS]]
@@ -146,7 +154,7 @@ def _game(game: GameResult, name: str, top: int | None) -> Game:
     more: dict[str, str] = {}
     payments: list[tuple[str, str, str, str]] = []
     if game.payout:
-        ahead, behind = _ends(len(game.payout.shares), top)
+        ahead, behind = shown_ends(len(game.payout.shares), top)
         shown = (*game.payout.shares[:ahead], *game.payout.shares[len(game.payout.shares) - behind :])
         payments = [
             (one.name, percent(one.share), f"{percent(one.low)} to {percent(one.high)}", paid(one.amount))
@@ -178,16 +186,26 @@ def _game(game: GameResult, name: str, top: int | None) -> Game:
     )
 
 
-def _ends(count: int, top: int | None) -> tuple[int, int]:
+def shown_ends(count: int, top: int | None) -> tuple[int, int]:
     """How many are shown from the beginning, and from the end."""
     if top is None:
         return (count, 0) if count <= WHOLE else (ENDS, ENDS)
     return (count, 0) if count <= 2 * top else (top, top)
 
 
+def shown_names(results: Results, top: int | None) -> dict[tuple[str, str], list[str]]:
+    """By grouping and proxy, the contributors that a page shows in some game of it, in the order of the first."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for game in results.games:
+        ahead, behind = shown_ends(len(game.contributors), top)
+        shown = (*game.contributors[:ahead], *game.contributors[len(game.contributors) - behind :])
+        found.setdefault((game.grouping, game.proxy), {}).update(dict.fromkeys(one.name for one in shown))
+    return {key: list(names) for key, names in found.items()}
+
+
 def _ranking(game: GameResult, caption: str, top: int | None) -> Ranking:
     ranked = game.contributors
-    ahead, behind = _ends(len(ranked), top)
+    ahead, behind = shown_ends(len(ranked), top)
     first, last = ranked[:ahead], ranked[len(ranked) - behind :] if behind else ()
     shown = (*first, *last)
     spec = on_one_scale(number for one in shown for number in (one.value, one.low, one.high))

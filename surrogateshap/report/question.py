@@ -47,7 +47,9 @@ def _terms(plan: Plan) -> Iterator[tuple[str, str]]:
         columns += [f"rows where {_settings(data['where'])}"] if data.get("where") else []
         yield "Data", f"{harmless(str(data.get('manifest', '')))}; {', '.join(columns)}"
     for group in plan.groupings:
-        span = f"{group.rows_min:,}" if group.rows_min == group.rows_max else f"{group.rows_min:,} to {group.rows_max:,}"
+        span = (
+            f"{group.rows_min:,}" if group.rows_min == group.rows_max else f"{group.rows_min:,} to {group.rows_max:,}"
+        )
         text = f"{plural(group.contributors, 'contributor')} of {plural(group.rows, 'row')}, {span} each"
         yield f"Grouping {harmless(group.name, 64)}", text
     most = "at most " if plan.stops_when else ""

@@ -6,6 +6,7 @@ Every plot names itself in a `<title>` and draws its meaning by shape and place;
 import math
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from surrogateshap.text import harmless
 from surrogateshap.units import on_one_scale
@@ -134,7 +135,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 def _tick_format(marks: Sequence[float]) -> str:
     """Digits enough to tell neighbouring marks apart, and none more."""
-    apart = min((b - a for a, b in zip(marks, marks[1:], strict=False)), default=0.0)
+    apart = min((b - a for a, b in pairwise(marks)), default=0.0)
     largest = max(map(abs, marks), default=0.0)
     if apart <= 0 or largest >= 1e6 or apart < 1e-5:
         return on_one_scale(marks, 3) if apart <= 0 else "z.3g"
@@ -173,7 +174,9 @@ def _anchor(x: float) -> str:
 
 
 def _open(width: int, height: int, kind: str, title: str) -> str:
-    return f'<svg class="{kind}" role="img" viewBox="0 0 {width} {height}"><title>{escape(harmless(title, 500))}</title>'
+    return (
+        f'<svg class="{kind}" role="img" viewBox="0 0 {width} {height}"><title>{escape(harmless(title, 500))}</title>'
+    )
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick", transform: str = "") -> str:
