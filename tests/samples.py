@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, InputFile, Plan, PoolPlan, Stage
 from surrogateshap.record.fidelity import described
 from surrogateshap.record.results import (
+    AnchorPoint,
     CalibrationBin,
     ClosedGap,
     ContributorFlags,
@@ -153,6 +152,7 @@ def anchored_results() -> Results:
             anchors=12, r2=Measured(value=0.953, low=0.921, high=0.968), proxy_r2=-18.25, contributors=closed
         ),
         notes=("Left out of the anchors: 1 row of ∅.",),
+        points=tuple(AnchorPoint(proxy=0.5 + i / 40, retrained=1.125 + (i * 5 % 12) / 24) for i in range(12)),
     )
     games = (first.model_copy(update={"fidelity": fidelity}), second)
     said = described([game.fidelity for game in games])
@@ -185,6 +185,8 @@ def paying_results() -> Results:
 
 def sampled(data: ReportData) -> ReportData:
     """The same with two images of each contributor: one of 8 × 8 pixels and one larger."""
+    from PIL import Image
+
     found = []
     for game in data.results.games:
         for number, row in enumerate(game.contributors):

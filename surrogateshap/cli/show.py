@@ -58,8 +58,15 @@ def command(
     if images is not None and kind != "html":
         raise click.UsageError("--images needs --format html.")
     if kind == "html":
-        allowed = {"allow_paths": allow_paths, "allow_plugins": allow_plugins}
-        data = api.report_data(target, store=store, images=images or 0, game=game, top=top, **allowed)
+        data = api.report_data(
+            target,
+            store=store,
+            images=images or 0,
+            game=game,
+            top=top,
+            allow_paths=allow_paths,
+            allow_plugins=allow_plugins,
+        )
         deliver(to_html(data, top=top), out)
         return
     results = select(api.show(target, store=store), game=game)

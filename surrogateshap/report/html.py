@@ -10,7 +10,7 @@ from surrogateshap.report.page import flags_of, games_of
 from surrogateshap.report.question import method, question, utilities
 from surrogateshap.report.words import ending
 from surrogateshap.text import harmless
-from surrogateshap.units import plural, size
+from surrogateshap.units import size
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -86,7 +86,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["short"] = harmless
     environment.filters["drawn"] = Markup  # SVG of our own making, whose texts are escaped already
     environment.filters["uri"] = Markup  # base64 of our own making, longer than a text may be
-    environment.globals["plural"] = plural
     return environment

@@ -15,7 +15,7 @@ from surrogateshap.record.results import (
 )
 from surrogateshap.report import svg
 from surrogateshap.report.select import label
-from surrogateshap.report.words import MOST_PAIRS, by_grouping, notes, paid, title
+from surrogateshap.report.words import MOST_PAIRS, by_grouping, notes, paid, regression, title
 from surrogateshap.units import listed, on_one_scale, percent, plural, significant
 
 WHOLE = 60
@@ -256,7 +256,7 @@ def _comparison(game: GameResult, found: Fidelity, top: int | None) -> Compariso
         ("Anchors", f"{found.anchors:,}, {'retrained' if found.kind == 'retrained' else 'fine-tuned briefly'}"),
         ("Rank correlation of v", measured(found.spearman)),
         ("LDS", measured(found.lds)),
-        ("Regression", f"retrained ≈ {significant(found.intercept)} + {significant(found.slope)} × proxy"),
+        ("Regression", regression(found)),
     ]
     if found.closed is not None:
         facts.append(("Held-out R² with anchors", measured(found.closed.r2)))

@@ -109,6 +109,12 @@ def make() -> Any:
         calls.append(("show", target, store))
         return peaceful_results()
 
+    def report_data(target: str, **asked: Any) -> object:
+        from surrogateshap.report import ReportData
+
+        calls.append(("report_data", target, asked))
+        return ReportData(peaceful_results(), peaceful_plan())
+
     def verify(record: Path) -> object:
         from pydantic import BaseModel
 
@@ -169,7 +175,7 @@ def make() -> Any:
     def template() -> str:
         return "spec_version = 1\n"
 
-    functions = (validate, plan, save_plan, explain, apply, show, verify, schema, template)
+    functions = (validate, plan, save_plan, explain, apply, show, report_data, verify, schema, template)
     for function in (*functions, doctor, calibrate, store_folder):
         setattr(api, function.__name__, function)
     api.calls = calls  # type: ignore[attr-defined]

@@ -64,6 +64,7 @@ def test_help_imports_click_alone() -> None:
         ("show", "r"),
         ("show", "r", "--format", "csv"),
         ("show", "r", "--format", "md"),
+        ("show", "r", "--format", "html"),
         ("verify", "r.json"),
         ("schema",),
     ],
