@@ -17,6 +17,8 @@ class Origin:
     """Name and SHA-256 of the files beside the record."""
     versions: tuple[tuple[str, str], ...] = ()
     """Package and version."""
+    commits: tuple[tuple[str, str], ...] = ()
+    """What a repository is of, and its commit."""
     devices: tuple[str, ...] = ()
     batch_size: int | None = None
 
@@ -29,6 +31,11 @@ class Origin:
             return cls(
                 files=tuple((str(one["name"]), str(one["digest"]["sha256"])) for one in record["subject"]),
                 versions=tuple((str(name), str(number)) for name, number in environment["versions"].items()),
+                commits=tuple(
+                    (what, _commit(environment[key]))
+                    for key, what in (("code", "surrogateshap"), ("project", "the spec's repository"))
+                    if environment.get(key) is not None
+                ),
                 devices=tuple(_device(one) for one in environment["devices"]),
                 batch_size=int(environment["batch_size"]),
             )
@@ -38,6 +45,10 @@ class Origin:
 
 def _device(one: Mapping[str, Any]) -> str:
     return f"{one['device']}, {one['dtype']}, threads: {one['threads']}"
+
+
+def _commit(one: Mapping[str, Any]) -> str:
+    return f"{one['commit']}{', with changes' if one['dirty'] else ''}"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,13 @@ from tests.samples import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-ORIGIN = Origin((("results.json", "a" * 64),), (("python", "3.12.1"),), ("cpu, float32, threads: 1",), 256)
+ORIGIN = Origin(
+    files=(("results.json", "a" * 64),),
+    versions=(("python", "3.12.1"),),
+    commits=(("surrogateshap", "c" * 40),),
+    devices=("cpu, float32, threads: 1",),
+    batch_size=256,
+)
 VOID = {"meta", "link", "img", "br", "rect", "path", "circle"}
 PAGES = {
     "peaceful": ReportData(peaceful_results(), peaceful_plan(), ORIGIN),
@@ -173,6 +179,25 @@ def test_a_run_of_an_older_version_has_no_points() -> None:
 )
 def test_records_of_another_form_say_nothing(record: object) -> None:
     assert Origin.of(record) is None
+
+
+def test_an_origin_from_a_record() -> None:
+    environment = {
+        "versions": {"python": "3.12.1"},
+        "devices": [{"device": "cpu", "dtype": "float32", "threads": 1}],
+        "batch_size": 16,
+        "code": {"commit": "c" * 40, "dirty": True},
+        "project": None,
+    }
+    subject = [{"name": "results.json", "digest": {"sha256": "a" * 64}}]
+    found = Origin.of({"subject": subject, "predicate": {"environment": environment}})
+    assert found == Origin(
+        files=(("results.json", "a" * 64),),
+        versions=(("python", "3.12.1"),),
+        commits=(("surrogateshap", f"{'c' * 40}, with changes"),),
+        devices=("cpu, float32, threads: 1",),
+        batch_size=16,
+    )
 
 
 def test_the_same_page_in_another_process() -> None:

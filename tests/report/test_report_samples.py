@@ -34,9 +34,7 @@ def test_images_are_those_that_a_contributor_rests_on(tiny: Project) -> None:
         for image in one.images:
             with Image.open(io.BytesIO(image)) as opened:
                 assert (opened.format, opened.size) == ("PNG", (SIDE, SIDE))
-    of_prompt = {
-        one.contributor: one.images for one in data.samples if (one.grouping, one.proxy) == ("owner", "prompt")
-    }
+    of_prompt = {one.contributor: one.images for one in prompted}
     assert of_prompt["basil"] == of_prompt["basil-copy"]  # the prompt proxy can't tell them apart
     of_image = {one.contributor: one.images for one in owners}
     assert of_image["basil"] != of_image["basil-copy"]
