@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
+    from surrogateshap.record.diff import Diff
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.report import ReportData
@@ -376,6 +377,30 @@ def verify(record: Path) -> "VerifyReport":
     from surrogateshap.record.verify import verify as check
 
     return check(record)
+
+
+def diff(
+    old: str,
+    new: str,
+    *,
+    store: Path | None = None,
+    plan_specs: bool = True,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> "Diff":
+    """What changed from one spec, saved plan, run (by its name) or record (its folder) to another.
+
+    Specs are planned, so that inputs, contributors and conditions can be compared too, unless `plan_specs` is off.
+    Records' digests are not checked here. Raises SpecError, PlanError and RunError for what can't be read.
+    """
+    from surrogateshap.compare import load_side
+    from surrogateshap.record.diff import diff as compare
+
+    sides = [
+        load_side(one, store=store, plan_specs=plan_specs, allow_paths=allow_paths, allow_plugins=allow_plugins)
+        for one in (old, new)
+    ]
+    return compare(*sides)
 
 
 def schema() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Results to table, JSON, CSV, Parquet, Markdown and HTML: pure functions that read nothing but the results."""
 
 from surrogateshap.report.data import COLUMNS, json_text, json_texts, to_csv, to_json, to_parquet
+from surrogateshap.report.diff import diff_table
 from surrogateshap.report.fidelity import fidelity_table
 from surrogateshap.report.html import to_html
 from surrogateshap.report.markdown import to_markdown
@@ -15,6 +16,7 @@ __all__ = [
     "Origin",
     "ReportData",
     "UnknownGameError",
+    "diff_table",
     "fidelity_table",
     "first_ranks",
     "game_table",
