@@ -1,5 +1,6 @@
 """What changed between two specs, key by key, and what it means for results."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -46,7 +47,7 @@ def key_changes(
     old_inputs: Sequence[InputFile] = (),
     new_inputs: Sequence[InputFile] = (),
 ) -> tuple[KeyChange, ...]:
-    """Keys in which two resolved specs, as JSON, differ, in the spec's order. Lists of named tables have no order.
+    """Keys in which two resolved specs, as JSON, differ, by the spec's tables. Lists of named tables have no order.
 
     A key that says where an input is changes no result where the inputs, given for both, have equal content.
     """
@@ -58,7 +59,14 @@ def key_changes(
         if role in before and before[role] == after.get(role):
             sort, why = "cosmetic", "the same content"
         found.append(KeyChange(key=_dotted(path), sort=sort, old=was, new=is_now, why=why))
-    return (*found, *_first_grouping(old, new))
+    found += _first_grouping(old, new)
+    places = {name: position for position, name in enumerate(Spec.model_fields)}
+    return tuple(sorted(found, key=lambda change: (places.get(_top(change.key), len(places)), change.key)))
+
+
+def _top(key: str) -> str:
+    """The spec's table that a key lies in."""
+    return key.partition(".")[0].partition("[")[0]
 
 
 def input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> tuple[InputChange, ...]:
@@ -81,13 +89,11 @@ def input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> tuple[I
 
 
 def _differing(old: Any, new: Any, path: _Path) -> Iterator[tuple[_Path, Any, Any]]:
-    if old == new and type(old) is type(new):
-        return
     tables = _tables(old), _tables(new)
     if tables[0] is not None and tables[1] is not None:
         for key in dict.fromkeys((*tables[0], *tables[1])):
             yield from _differing(tables[0].get(key), tables[1].get(key), (*path, key))
-    elif old != new or isinstance(old, bool) != isinstance(new, bool):
+    elif json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True):  # for Python true is 1
         yield path, old, new
 
 

@@ -116,6 +116,12 @@ class GameDiff(_Data):
     notes: tuple[str, ...]
 
     @property
+    def differs(self) -> bool:
+        """Whether any number of the game does."""
+        ends = self.old_empty != self.new_empty or self.old_full != self.new_full
+        return ends or bool(self.added or self.removed) or any(move.difference for move in self.moves)
+
+    @property
     def moved(self) -> int:
         """Contributors beyond their intervals."""
         return sum(move.beyond for move in self.moves)
@@ -156,7 +162,7 @@ def diff(old: Side, new: Side) -> Diff:
     return Diff(
         old=_info(old),
         new=_info(new),
-        differs=bool(changed or names or counts or any(labels)) or any(map(_apart, games)),
+        differs=bool(changed or names or counts or any(labels)) or any(game.differs for game in games),
         keys=keys,
         inputs=inputs,
         names=names,
@@ -300,9 +306,3 @@ def _move(old: ContributorResult, new: ContributorResult) -> Move:
         new_rank=new.rank,
         ranks_apart=old.rank_high < new.rank_low or new.rank_high < old.rank_low,
     )
-
-
-def _apart(game: GameDiff) -> bool:
-    """Whether any number of the game differs."""
-    ends = game.old_empty != game.new_empty or game.old_full != game.new_full
-    return ends or bool(game.added or game.removed) or any(move.difference for move in game.moves)

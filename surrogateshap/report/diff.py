@@ -18,6 +18,10 @@ _TITLES: dict[Sort, str] = {
     "execution": "Keys that change how it is computed, and no result",
     "cosmetic": "Keys that change neither",
 }
+FEW = 3
+"""Contributors shown of a game where nobody moved beyond the interval."""
+MOST_LINES = 100
+"""Of keys, inputs and such; a spec hardly has more."""
 _BESIDE = (
     "Intervals of differences take both values' errors for independent. Values from the same images err alike: such "
     "intervals are too wide rather than too narrow."
@@ -29,22 +33,34 @@ def diff_table(diff: Diff, *, top: int | None = None) -> Group:
     parts: list[RenderableType] = [_side("A", diff.old), _side("B", diff.new)]
     parts += [Text(f"Note: {harmless(note, 1000)}", "yellow") for note in diff.notes]
     if not diff.differs:
-        rest = " but for keys that change none" if diff.keys else ""
-        parts += [Text(""), Text(f"Nothing that matters to results differs{rest}.")]
+        parts += [Text(""), Text("Nothing that matters to results differs.")]
     for sort, title in _TITLES.items():
         changes = [change for change in diff.keys if change.sort == sort]
         if changes:
-            parts += [Text(""), Text(title, "bold"), *map(_key, changes)]
+            parts += [Text(""), Text(title, "bold"), *_bounded([_key(change) for change in changes])]
     for title, lines in (("Inputs", _inputs(diff)), ("Plans", _plans(diff)), ("Stages", _stages(diff))):
-        shown = list(lines)
-        parts += [Text(""), Text(title, "bold"), *map(Text, shown)] if shown else []
+        shown = [Text(line) for line in lines]
+        parts += [Text(""), Text(title, "bold"), *_bounded(shown)] if shown else []
+    same = [game for game in diff.games if not game.differs]
     for game in diff.games:
-        parts += [Text(""), *_game(game, top)]
+        parts += [Text(""), *_game(game, top)] if game.differs else []
+    if same:
+        parts += [Text(""), Text(f"{plural(len(same), 'game')} with the same values: {_labels(same)}")]
     for title, labels in (("Games only in A", diff.games_removed), ("Games only in B", diff.games_added)):
-        parts += [Text(""), Text(title, "bold"), *(Text(f"  {harmless(one)}") for one in labels)] if labels else []
-    if any(game.moves for game in diff.games):
+        shown = [Text(f"  {harmless(one)}") for one in labels]
+        parts += [Text(""), Text(title, "bold"), *_bounded(shown)] if shown else []
+    if len(same) < len(diff.games):
         parts += [Text(""), Text(_BESIDE, "dim")]
     return Group(*parts)
+
+
+def _bounded(lines: list[Text]) -> list[Text]:
+    rest = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], *([Text(f"  {rest:,} more, not shown")] if rest > 0 else [])]
+
+
+def _labels(games: Sequence[GameDiff]) -> str:
+    return listed([f"{game.grouping} / {game.utility} / {game.proxy}" for game in games], 6)
 
 
 def _side(letter: str, side: SideInfo) -> Text:
@@ -116,7 +132,7 @@ def _game(game: GameDiff, top: int | None) -> list[RenderableType]:
         Text(harmless(f"{game.grouping} / {game.utility} / {game.proxy}"), "bold", no_wrap=True, overflow="ellipsis")
     ]
     for name, old, new in (("v(∅)", game.old_empty, game.new_empty), ("v(N)", game.old_full, game.new_full)):
-        if old != new:
+        if significant(old) != significant(new):
             parts.append(Text(f"  {name}: {significant(old)} → {significant(new)}"))
     compared = plural(len(game.moves), "contributor")
     if not any(move.difference for move in game.moves):
@@ -124,8 +140,9 @@ def _game(game: GameDiff, top: int | None) -> list[RenderableType]:
     else:
         pool = ", from the same images" if game.same_pool else ""
         parts.append(Text(f"  {game.moved:,} of {compared} moved beyond the {game.level:.0%} interval{pool}"))
-        parts.append(_moves(game.moves[:top]))
-        rest = len(game.moves) - len(game.moves[:top])
+        shown = game.moves[:top] if game.moved else game.moves[: min(top or FEW, FEW)]
+        parts.append(_moves(shown))
+        rest = len(game.moves) - len(shown)
         parts += [Text(f"  {plural(rest, 'contributor')} more, not shown")] if rest else []
     for sign, names in (("+", game.added), ("−", game.removed)):
         parts += [Text(f"  contributors: {sign} {listed(names)}")] if names else []
