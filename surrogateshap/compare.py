@@ -35,14 +35,22 @@ def load_side(
     SpecError, PlanError and RunError for what can't be taken as one of these.
     """
     path = Path(target)
-    if path.name == RECORD or path.is_dir():
-        return _side_of_record(target, record_files(path if path.is_dir() else path.parent))
+    if path.name == RECORD or _is_folder(path):
+        return _side_of_record(target, record_files(path.parent if path.name == RECORD else path))
     if is_file(path) and is_plan(path):
         made = saved_plan(path)
         return Side(kind="plan", name=target, spec=made.spec, plan=made)
     if is_file(path) or path.suffix == ".toml":
         return _side_of_spec(target, plan_specs, allow_paths, allow_plugins)
     return _side_of_run(target, store)
+
+
+def _is_folder(path: Path) -> bool:
+    """False for names that no folder can have."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def record_files(folder: Path) -> Mapping[str, bytes]:

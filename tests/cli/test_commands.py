@@ -231,6 +231,21 @@ def test_show_html(run: Run, api: Any, tmp_path: Path) -> None:
     assert "--images needs --format html" in err
 
 
+def test_diff(run: Run, api: Any, tmp_path: Path) -> None:
+    code, out, err = run("diff", "a", "b", "--no-plan", "--allow-path", str(tmp_path))
+    assert (code, err) == (0, "")
+    assert 'seed: "a" → "b"' in out
+    asked = {"store": None, "plan_specs": False, "allow_paths": (tmp_path,), "allow_plugins": ()}
+    assert api.calls == [("diff", "a", "b", asked)]
+    assert run("diff", "a", "b", "--exit-code")[0] == 1
+    assert run("diff", "a", "a", "--exit-code")[0] == 0
+    code, out, err = run("diff", "a", "b\x1b[2J", "--json", "--exit-code")
+    assert (code, err) == (1, "")
+    assert [one["new"] for one in json.loads(out)["keys"]] == ["b\x1b[2J"]
+    assert "\x1b" not in out
+    assert run("diff", "a")[0] == 2
+
+
 @pytest.mark.parametrize("kind", ["table", "csv", "parquet"])
 def test_show_tells_where_it_cannot_write(run: Run, tmp_path: Path, kind: str) -> None:
     code, out, err = run("show", "r", "--format", kind, "-o", str(tmp_path / "no" / "out"))

@@ -65,6 +65,7 @@ def test_help_imports_click_alone() -> None:
         ("show", "r", "--format", "csv"),
         ("show", "r", "--format", "md"),
         ("show", "r", "--format", "html"),
+        ("diff", "a", "b"),
         ("verify", "r.json"),
         ("schema",),
     ],
