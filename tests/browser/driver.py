@@ -112,7 +112,8 @@ def chromedriver(log: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([program("chromedriver"), f"--port={port}", f"--log-path={log}"])
+    command = [program("chromedriver"), f"--port={port}", f"--log-path={log}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     try:
         for _ in range(200):
