@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from surrogateshap.errors import RunError
 from surrogateshap.execute.damage import DamagedError
 from surrogateshap.execute.evaluate import by_object
 from surrogateshap.plan.compile import Compiled
@@ -34,11 +35,13 @@ def samples(
     room = MOST
     for (grouping, proxy), names in named.items():
         for pool in pools:
-            if pool.proxy != proxy or (pool.grouping or grouping) != grouping:
+            if pool.proxy != proxy or grouping not in pool.memberships:
                 continue
-            for name, at in _images(pool, compiled, grouping, names, each):
+            for name, at in _images(pool, grouping, names, each):
                 wanted.append((grouping, pool, name, at[:room]))
                 room -= len(at[:room])
+    if not wanted:
+        raise RunError("in fresh mode images are made for coalitions, none for a contributor", "Leave out --images.")
     pixels = _pixels(store, [pool.keys[image] for _, pool, _, images in wanted for image in images])
     return tuple(
         Sample(grouping, pool.proxy, name, tuple(pixels[pool.keys[image]] for image in images))
@@ -47,24 +50,21 @@ def samples(
     )
 
 
-def _images(
-    pool: Pool, compiled: Compiled, grouping: str, names: Sequence[str], each: int
-) -> list[tuple[str, list[int]]]:
+def _images(pool: Pool, grouping: str, names: Sequence[str], each: int) -> list[tuple[str, list[int]]]:
     """Positions in the pool of the images that weigh most for each contributor, its heaviest conditions first.
 
     One image of a condition comes before the second of any: a glance shows what a contributor is made of.
     """
-    if grouping not in pool.memberships:  # fresh mode: images are coalitions', and nobody's own
-        return []
     membership = pool.memberships[grouping]
     weights, at = membership.weights(), {name: position for position, name in enumerate(membership.names)}
     found = []
     for name in names:
         row = weights[[at[name]]].tocoo()
         images, weight = row.coords[1], row.data
-        images, weight = images[np.argsort(images)], weight[np.argsort(images)]
-        cells = membership.cell_of_image[images]
-        turn = np.array([(cells[:i] == cell).sum() for i, cell in enumerate(cells)])
+        by_cell = np.lexsort((images, membership.cell_of_image[images]))
+        _, first, sizes = np.unique(membership.cell_of_image[images][by_cell], return_index=True, return_counts=True)
+        turn = np.empty(len(images), np.int64)
+        turn[by_cell] = np.arange(len(images)) - np.repeat(first, sizes)
         order = np.lexsort((images, -weight, turn))[:each]
         found.append((name, [int(image) for image in images[order] if pool.conditions[image] != UNCONDITIONAL]))
     return found

@@ -34,6 +34,20 @@ def crowd() -> ReportData:
     return ReportData(peaceful_results().model_copy(update={"games": (game(many),)}), peaceful_plan())
 
 
+SCRIPTS = tuple(
+    contributor(name, i + 1, 1.0 / (i + 1), 0.25)
+    for i, name in enumerate(
+        (
+            "Z" + "\u0335\u0321\u034a" * 60,
+            "فاطمة (١٢)",
+            "שלום 12 abc",
+            "👩\u200d🎨 studio",
+            "ﷺ" * 30,
+            "word " * 90,
+            "é" * 400,
+        )
+    )
+)
 ORIGIN = Origin(
     files=(("results.json", "a" * 64), ("spec.toml", "b" * 64)),
     versions=(("python", "3.12.1"), ("torch", "2.13.0")),
@@ -46,6 +60,7 @@ PAGES: dict[str, Callable[[], ReportData]] = {
     "paying": lambda: ReportData(paying_results(), peaceful_plan(), ORIGIN),
     "sampled": lambda: sampled(ReportData(peaceful_results(), peaceful_plan(), ORIGIN)),
     "hostile": lambda: sampled(ReportData(hostile_results(), hostile_plan(), Origin(((HOSTILE[5], "c" * 64),)))),
+    "scripts": lambda: ReportData(peaceful_results().model_copy(update={"games": (game(SCRIPTS),)})),
     "crowd": crowd,
 }
 
@@ -116,11 +131,23 @@ def test_nothing_sticks_out(name: str, browser: tuple[Browser, tuple[int, int]],
     assert browser[0].run(OVERFLOWING) == []
 
 
+HEIGHTS = "return [...document.querySelectorAll('.stack .name')].map(e => getComputedStyle(e).overflowY)"
+
+
+def test_marks_stay_in_their_row(browser: tuple[Browser, tuple[int, int]], site: tuple[str, list[str]]) -> None:
+    """A name under a heap of accents is cut off where its line ends, and no direction leaks out of a name."""
+    page, _ = browser
+    page.open(f"{site[0]}/scripts.html")
+    assert set(page.run(HEIGHTS)) == {"clip"}
+    directions = "return [...document.querySelectorAll('.name')].map(e => getComputedStyle(e).unicodeBidi)"
+    assert set(page.run(directions)) == {"isolate"}
+
+
 RANKINGS = "return [...document.querySelectorAll('table.stack')].map(t => [t.scrollWidth, t.parentElement.clientWidth])"
 
 
 def test_rankings_need_no_scrolling(browser: tuple[Browser, tuple[int, int]], site: tuple[str, list[str]]) -> None:
-    for name in ("peaceful", "anchored", "hostile", "crowd"):
+    for name in ("peaceful", "anchored", "hostile", "scripts", "crowd"):
         browser[0].open(f"{site[0]}/{name}.html")
         assert all(inside <= outside for inside, outside in browser[0].run(RANKINGS))
 

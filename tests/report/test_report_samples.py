@@ -68,6 +68,13 @@ def test_images_are_limited(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(api.report_data(run, store=tiny.store, images=1, top=1, game="owner / right / image").samples) == 2
 
 
+def test_images_of_coalitions_are_nobodys(tiny: Project) -> None:
+    fresh = {"sampling.mode": "fresh", "budget": {"images_per_coalition": 4, "coalitions": 8}}
+    run = tiny.apply({"proxy.kind": "prompt", **fresh}).run
+    with pytest.raises(RunError, match="none for a contributor"):
+        api.report_data(run, store=tiny.store, images=1)
+
+
 def test_images_that_are_gone_are_told(tiny: Project) -> None:
     run = applied(tiny)
     for path in tiny.store.glob("objects/*/*.safetensors"):
