@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -168,6 +169,8 @@ def report_data(
     With `images`, as many of the pool's images for each contributor that a report with `top` shows; their spec must be
     where it was. Raises RunError where there is no such run or image, SpecError where its spec isn't sound any more.
     """
+    from pydantic import ValidationError
+
     from surrogateshap.plan.model import Plan
     from surrogateshap.report import Origin, ReportData, select, shown_names
     from surrogateshap.store.objects import json_from_bytes
@@ -175,11 +178,13 @@ def report_data(
     opened, row = find_run(target, store)
     with opened:
         results = select(results_of(opened, row), game=game)
-        made = opened.get_json(row.plan)
+        made, plan = opened.get_json(row.plan), None
+        with suppress(ValidationError):  # another version's: the report then says nothing of it
+            plan = Plan.model_validate(made)
         record = opened.get_bytes(row.record, "json") if row.record is not None else None
         data = ReportData(
             results=results,
-            plan=Plan.model_validate(made) if made is not None else None,
+            plan=plan,
             origin=Origin.of(json_from_bytes(record)) if record is not None else None,
         )
         if not images:

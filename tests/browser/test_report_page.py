@@ -34,20 +34,16 @@ def crowd() -> ReportData:
     return ReportData(peaceful_results().model_copy(update={"games": (game(many),)}), peaceful_plan())
 
 
-SCRIPTS = tuple(
-    contributor(name, i + 1, 1.0 / (i + 1), 0.25)
-    for i, name in enumerate(
-        (
-            "Z" + "\u0335\u0321\u034a" * 60,
-            "فاطمة (١٢)",
-            "שלום 12 abc",
-            "👩\u200d🎨 studio",
-            "ﷺ" * 30,
-            "word " * 90,
-            "é" * 400,
-        )
-    )
+NAMES = (
+    "Z" + "\u0335\u0321\u034a" * 60,
+    "فاطمة (١٢)",
+    "שלום 12 abc",
+    "👩\u200d🎨 studio",
+    "ﷺ" * 30,
+    "word " * 90,
+    "é" * 400,
 )
+SCRIPTS = tuple(contributor(name, i + 1, 1.0 / (i + 1), 0.25) for i, name in enumerate(NAMES))
 ORIGIN = Origin(
     files=(("results.json", "a" * 64), ("spec.toml", "b" * 64)),
     versions=(("python", "3.12.1"), ("torch", "2.13.0")),

@@ -11,6 +11,8 @@ from surrogateshap.cli import main
 from surrogateshap.errors import RunError
 from surrogateshap.execute import samples
 from surrogateshap.report import ReportData, to_html
+from surrogateshap.store import Store
+from tests.samples import peaceful_results
 from tests.tiny import OWNERS, SIDE, Project
 
 
@@ -95,3 +97,14 @@ def test_large_images_are_scaled_down() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 600, 3)).astype(np.uint8)
     with Image.open(io.BytesIO(samples._png(noise))) as opened:
         assert opened.size == (96, 48)
+
+
+def test_a_plan_of_another_version_is_left_out(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = applied(tiny)
+    read = Store.get_json
+    monkeypatch.setattr(Store, "get_json", lambda store, name: (read(store, name) or {}) | {"unheard": "of"})
+    monkeypatch.setattr("surrogateshap.api.results_of", lambda opened, row: peaceful_results())
+    data = api.report_data(run, store=tiny.store)
+    assert data.plan is None
+    assert data.origin is not None
+    assert "The question" not in to_html(data)
