@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test check lint types imports format clean
+.PHONY: demo test browser check lint types imports format clean
 
 demo: $(VENV)/.base
 	$(BIN)/surrogateshap apply specs/digits.toml --yes
@@ -12,6 +12,10 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n logical
+
+# The HTML report in Chromium, which must be installed with its chromedriver.
+browser: $(VENV)/.dev
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: lint types imports test
 

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
+    from surrogateshap.record.diff import Diff
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
+    from surrogateshap.report import ReportData
     from surrogateshap.spec.model import PayoutSection, Spec
 
 # Everything else is imported where it is used: a command that doesn't need a part must not wait for it.
@@ -185,6 +189,53 @@ def show(target: str, *, store: Path | None = None) -> "Results":
     opened, row = find_run(target, store)
     with opened:
         return results_of(opened, row)
+
+
+def report_data(
+    target: str,
+    *,
+    store: Path | None = None,
+    images: int = 0,
+    game: str | None = None,
+    top: int | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> "ReportData":
+    """All that the HTML report of a finished run shows, perhaps of games with `game` in their label alone.
+
+    With `images`, as many of the pool's images for each contributor that a report with `top` shows; their spec must be
+    where it was. Raises RunError where there is no such run or image, SpecError where its spec isn't sound any more.
+    """
+    from pydantic import ValidationError
+
+    from surrogateshap.plan.model import Plan
+    from surrogateshap.report import Origin, ReportData, select, shown_names
+    from surrogateshap.store.objects import json_from_bytes
+
+    opened, row = find_run(target, store)
+    with opened:
+        results = select(results_of(opened, row), game=game)
+        made, plan = opened.get_json(row.plan), None
+        with suppress(ValidationError):  # another version's: the report then says nothing of it
+            plan = Plan.model_validate(made)
+        record = opened.get_bytes(row.record, "json") if row.record is not None else None
+        data = ReportData(
+            results=results,
+            plan=plan,
+            origin=Origin.of(json_from_bytes(record)) if record is not None else None,
+        )
+        if not images:
+            return data
+        from surrogateshap.execute.samples import samples
+        from surrogateshap.plan.compile import compile_spec
+        from surrogateshap.plan.hub import pins_of
+
+        spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
+        pins = pins_of(made["inputs"]) if made is not None else None
+        compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
+        if compiled.run != row.run:
+            refuse_moved(made, compiled, row.run)
+        return replace(data, samples=samples(compiled, opened, shown_names(results, top), images))
 
 
 def evaluate(
@@ -368,6 +419,30 @@ def verify(record: Path) -> "VerifyReport":
     from surrogateshap.record.verify import verify as check
 
     return check(record)
+
+
+def diff(
+    old: str,
+    new: str,
+    *,
+    store: Path | None = None,
+    plan_specs: bool = True,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> "Diff":
+    """What changed from one spec, saved plan, run (by its name) or record (its folder) to another.
+
+    Specs are planned, so that inputs, contributors and conditions can be compared too, unless `plan_specs` is off.
+    Records' digests are not checked here. Raises SpecError, PlanError and RunError for what can't be read.
+    """
+    from surrogateshap.compare import load_side
+    from surrogateshap.record.diff import diff as compare
+
+    sides = [
+        load_side(one, store=store, plan_specs=plan_specs, allow_paths=allow_paths, allow_plugins=allow_plugins)
+        for one in (old, new)
+    ]
+    return compare(*sides)
 
 
 def schema() -> dict[str, Any]:

@@ -31,18 +31,23 @@ def spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
     """The spec that a target stands for, and the saved plan where it is one."""
     if not is_plan(target):
         return target, None
+    saved = saved_plan(target)
+    return named_spec(saved.spec_file, target.parent, target, allow), saved
+
+
+def saved_plan(target: Path) -> "Plan":
+    """The plan in a file. Raises PlanError where it is none."""
     from surrogateshap.plan.model import Plan
 
     try:
         if target.stat().st_size > _PLAN_LIMIT:
             raise PlanError(f"{harmless(str(target))} is too large for a plan")
-        saved = Plan.model_validate_json(target.read_bytes())
+        return Plan.model_validate_json(target.read_bytes())
     except OSError as error:
         raise PlanError(f"{harmless(str(target))} can't be read: {error.strerror}") from None
     except ValueError:
         remedy = "Make one with `surrogateshap plan SPEC -o PLAN`."
         raise PlanError(f"{harmless(str(target))} is not a plan of this version", remedy) from None
-    return named_spec(saved.spec_file, target.parent, target, allow), saved
 
 
 def named_spec(spec_file: str, folder: Path, named_by: Path, allow: Sequence[Path]) -> Path:

@@ -1,6 +1,8 @@
 """Plans and results to show, peaceful and hostile, and the comparison with golden files."""
 
+import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +10,22 @@ from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, InputFile, Plan, PoolPlan, Stage
 from surrogateshap.record.fidelity import described
 from surrogateshap.record.results import (
+    AnchorPoint,
     CalibrationBin,
     ClosedGap,
     ContributorFlags,
     ContributorResult,
     Fidelity,
     GameResult,
+    Interaction,
     Measured,
+    Payout,
+    PayoutShare,
     Results,
     SurrogateDiagnostics,
 )
+from surrogateshap.record.sample import Sample
+from surrogateshap.report import ReportData
 
 HOSTILE = (
     "\x1b[31mred\x1b[0m\x1b]0;title\x07",
@@ -144,6 +152,7 @@ def anchored_results() -> Results:
             anchors=12, r2=Measured(value=0.953, low=0.921, high=0.968), proxy_r2=-18.25, contributors=closed
         ),
         notes=("Left out of the anchors: 1 row of ∅.",),
+        points=tuple(AnchorPoint(proxy=0.5 + i / 40, retrained=1.125 + (i * 5 % 12) / 24) for i in range(12)),
     )
     games = (first.model_copy(update={"fidelity": fidelity}), second)
     said = described([game.fidelity for game in games])
@@ -159,6 +168,35 @@ def hostile_results() -> Results:
         games=(game(ranked, grouping="=1+1|x", utility="[blink]u[/]", indistinguishable=(HOSTILE,)),),
         flags=tuple(flags(name, 1.5, name, name, grouping="=1+1|x", note=name) for name in HOSTILE),
     )
+
+
+def paying_results() -> Results:
+    """The hostile names, in pairs and paid."""
+    results = hostile_results()
+    (one,) = results.games
+    shares = tuple(
+        PayoutShare(name=row.name, share=0.1, low=0.0, high=0.25, amount=1234.5 if row.rank > 1 else 0.0)
+        for row in one.contributors
+    )
+    pairs = tuple(Interaction(a=HOSTILE[i], b=HOSTILE[j], value=0.5 - i) for i in range(4) for j in range(i + 1, 5))
+    paid = one.model_copy(update={"payout": Payout(rule="in proportion | to `values`", shares=shares)})
+    return results.model_copy(update={"games": (paid.model_copy(update={"interactions": pairs[:12]}),)})
+
+
+def sampled(data: ReportData) -> ReportData:
+    """The same with two images of each contributor: one of 8 × 8 pixels and one larger."""
+    from PIL import Image
+
+    found = []
+    for game in data.results.games:
+        for number, row in enumerate(game.contributors):
+            images = []
+            for side in (8, 96):
+                buffer = io.BytesIO()
+                Image.new("RGB", (side, side), (20 * number % 256, 90, 160)).save(buffer, "PNG")
+                images.append(buffer.getvalue())
+            found.append(Sample(game.grouping, game.proxy, row.name, tuple(images)))
+    return replace(data, samples=tuple(found))
 
 
 def _stage(id: str, kind: str, title: str, unit: str, total: int, cached: int, **more: Any) -> Stage:

@@ -64,6 +64,8 @@ def test_evaluate_measures_and_changes_nothing(plain: tuple[Project, Results]) -
     assert image.spearman.value > 0.95
     assert image.slope == pytest.approx(2, abs=0.1)
     assert sum(part.anchors for part in image.calibration) == image.anchors == 31
+    points = [(one.proxy, one.retrained) for one in image.points]
+    assert points == list(zip(frame["value.right.image"], truth, strict=True))
     prompt = game(found, "owner / right / prompt").fidelity
     assert prompt is not None
     assert prompt.spearman.value == pytest.approx(spearmanr(frame["value.right.prompt"].round(10), truth).statistic)

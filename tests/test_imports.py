@@ -49,6 +49,7 @@ def modules_after(arguments: list[str], cwd: Path) -> set[str]:
         ["validate", "spec.toml"],
         ["plan", "spec.toml"],
         ["show", "spec.toml"],
+        ["diff", "spec.toml", "spec.toml"],
         ["verify", "record.json"],
         ["schema"],
         ["estimate", "--help"],

@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     "surrogateshap/py.typed",
+    "surrogateshap/report/templates/report.css",
+    "surrogateshap/report/templates/report.html",
     "surrogateshap/_specs/artbench-aesthetics.toml",
     "surrogateshap/_specs/cifar20-fid.toml",
     "surrogateshap/_specs/dermoscopy-spurious.toml",

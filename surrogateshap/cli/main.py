@@ -26,6 +26,7 @@ COMMANDS = {
     "runs": "List the runs in a store, show one, or forget some.",
     "gc": "Delete what no run in a store needs.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
+    "diff": "What changed between two specs, plans, runs or records.",
     "verify": "Check a record against the files beside it.",
     "doctor": "Look at the environment: versions, devices, disk, the hub's cache and missing extras.",
     "schema": "Print the JSON Schema of specs, for editors.",

@@ -20,7 +20,7 @@ _MATTERS: dict[StageKind, tuple[str, ...]] = {
         "images",
     ),
     "encode": ("encoder", "reference", "plugin"),
-    "evaluate": ("utility", "head", "estimator.kind"),
+    "evaluate": ("utility", "head", "estimator.kind", "budget.coalitions"),
     "fit": ("estimator", "intervals", "payout"),
     "fidelity": ("fidelity", "anchors"),
     "record": ("flags",),
@@ -71,3 +71,17 @@ def reason(kind: StageKind, changed: tuple[str, ...] | None) -> str:
             break
     named = [change for change in changed if change.startswith(matters)]
     return "; ".join(named[:3]) + (f"; {len(named) - 3} more" if len(named) > 3 else "") if named else "not done yet"
+
+
+def reached(changed: Iterable[str]) -> dict[StageKind, tuple[str, ...]]:
+    """The first stage that each changed key or input matters to, by stage in their order; later ones follow it."""
+    found: dict[StageKind, list[str]] = {stage: [] for stage in _MATTERS}
+    for key in changed:
+        lengths = {
+            stage: max((len(word) for word in words if key.startswith(word)), default=0)
+            for stage, words in _MATTERS.items()
+        }
+        stage = max(lengths, key=lambda one: lengths[one])
+        if lengths[stage]:
+            found[stage].append(key)
+    return {stage: tuple(keys) for stage, keys in found.items() if keys}

@@ -76,6 +76,13 @@ class CalibrationBin(_Data):
     """Mean of the retrained values."""
 
 
+class AnchorPoint(_Data):
+    """One anchor's two values."""
+
+    proxy: float
+    retrained: float
+
+
 class ClosedGap(_Data):
     """The retraining game as estimated from the proxy game and the anchors: proxy + a regularised model of the rest."""
 
@@ -106,6 +113,8 @@ class Fidelity(_Data):
     """None where the anchors are too few."""
     notes: tuple[str, ...] = ()
     """What to know of the anchors."""
+    points: tuple[AnchorPoint, ...] = ()
+    """The first 500 anchors one by one; empty where an older version measured them."""
 
 
 class PayoutShare(_Data):

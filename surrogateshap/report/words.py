@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from surrogateshap.record.fidelity import agreement
-from surrogateshap.record.results import ContributorFlags, GameResult, Stopped
+from surrogateshap.record.results import ContributorFlags, Fidelity, GameResult, Stopped
 from surrogateshap.text import harmless
 from surrogateshap.units import plural, significant
 
@@ -30,12 +30,16 @@ def fidelity_lines(game: GameResult) -> list[str]:
     if found is None:
         return []
     curve = ", ".join(f"{significant(part.proxy)} → {significant(part.retrained)}" for part in found.calibration)
-    sign = "+" if found.slope >= 0 else "−"
     return [
         f"Fidelity: {agreement(found)}",
-        f"Calibration: retrained ≈ {significant(found.intercept)} {sign} {significant(abs(found.slope))} × proxy; "
-        f"proxy → retrained {curve}",
+        f"Calibration: {regression(found)}; proxy → retrained {curve}",
     ]
+
+
+def regression(found: Fidelity) -> str:
+    """`retrained ≈ 0.1 + 1.75 × proxy`."""
+    sign = "+" if found.slope >= 0 else "−"
+    return f"retrained ≈ {significant(found.intercept)} {sign} {significant(abs(found.slope))} × proxy"
 
 
 MOST_PAIRS = 10

@@ -124,6 +124,20 @@ def make() -> Any:
         calls.append(("show", target, store))
         return peaceful_results()
 
+    def report_data(target: str, **asked: Any) -> object:
+        from surrogateshap.report import ReportData
+
+        calls.append(("report_data", target, asked))
+        return ReportData(peaceful_results(), peaceful_plan())
+
+    def diff(old: str, new: str, **asked: Any) -> object:
+        from surrogateshap.record.diff import Side
+        from surrogateshap.record.diff import diff as compare
+
+        calls.append(("diff", old, new, asked))
+        sides = [Side("spec", name, {"seed": name}, peaceful_plan()) for name in (old, new)]
+        return compare(*sides)
+
     def verify(record: Path) -> object:
         from pydantic import BaseModel
 
@@ -184,7 +198,7 @@ def make() -> Any:
     def template() -> str:
         return "spec_version = 1\n"
 
-    functions = (validate, plan, save_plan, explain, apply, work, show, verify, schema, template)
+    functions = (validate, plan, save_plan, explain, apply, work, show, report_data, diff, verify, schema, template)
     for function in (*functions, doctor, calibrate, store_folder):
         setattr(api, function.__name__, function)
     api.calls = calls  # type: ignore[attr-defined]

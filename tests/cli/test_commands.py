@@ -217,6 +217,35 @@ def test_show_parquet_needs_a_file(run: Run, tmp_path: Path) -> None:
     assert polars.read_parquet(tmp_path / "o.parquet").height == 6
 
 
+def test_show_html(run: Run, api: Any, tmp_path: Path) -> None:
+    code, out, err = run("show", "r", "--format", "html", "--images", "2", "--top", "3", "--game", "art")
+    assert (code, err) == (0, "")
+    assert out.startswith("<!doctype html>")
+    assert out.endswith("</html>\n")
+    asked = {"store": None, "images": 2, "game": "art", "top": 3, "allow_paths": (), "allow_plugins": ()}
+    assert api.calls == [("report_data", "r", asked)]
+    assert run("show", "r", "--format", "html", "-o", str(tmp_path / "o.html")) == (0, "", "")
+    assert "Hilma af Klint" in (tmp_path / "o.html").read_text()
+    code, out, err = run("show", "r", "--images", "2")
+    assert (code, out) == (2, "")
+    assert "--images needs --format html" in err
+
+
+def test_diff(run: Run, api: Any, tmp_path: Path) -> None:
+    code, out, err = run("diff", "a", "b", "--no-plan", "--allow-path", str(tmp_path))
+    assert (code, err) == (0, "")
+    assert 'seed: "a" → "b"' in out
+    asked = {"store": None, "plan_specs": False, "allow_paths": (tmp_path,), "allow_plugins": ()}
+    assert api.calls == [("diff", "a", "b", asked)]
+    assert run("diff", "a", "b", "--exit-code")[0] == 1
+    assert run("diff", "a", "a", "--exit-code")[0] == 0
+    code, out, err = run("diff", "a", "b\x1b[2J", "--json", "--exit-code")
+    assert (code, err) == (1, "")
+    assert [one["new"] for one in json.loads(out)["keys"]] == ["b\x1b[2J"]
+    assert "\x1b" not in out
+    assert run("diff", "a")[0] == 2
+
+
 @pytest.mark.parametrize("kind", ["table", "csv", "parquet"])
 def test_show_tells_where_it_cannot_write(run: Run, tmp_path: Path, kind: str) -> None:
     code, out, err = run("show", "r", "--format", kind, "-o", str(tmp_path / "no" / "out"))

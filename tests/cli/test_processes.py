@@ -64,6 +64,8 @@ def test_help_imports_click_alone() -> None:
         ("show", "r"),
         ("show", "r", "--format", "csv"),
         ("show", "r", "--format", "md"),
+        ("show", "r", "--format", "html"),
+        ("diff", "a", "b"),
         ("verify", "r.json"),
         ("schema",),
     ],

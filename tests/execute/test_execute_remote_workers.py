@@ -25,6 +25,8 @@ from surrogateshap.text import digest
 from tests.execute.test_execute_resume import ROOT, SMALL, environment
 from tests.tiny import Project, run_files
 
+WAIT = 240.0
+"""Seconds that a worker may take to start on a busy machine, or to end."""
 SPEC: dict[str, Any] = SMALL | {"execution.batch_size": 8}
 
 
@@ -160,11 +162,11 @@ def signalled(spec: Path, store: Path, number: int) -> int:
     command = [sys.executable, "-m", "surrogateshap", "worker", str(spec), "--shard", "0/1", "--store", str(store)]
     before = len(shards(store))
     worker = subprocess.Popen(command, env=environment(), cwd=ROOT, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT
     while len(shards(store)) == before and time.monotonic() < deadline and worker.poll() is None:
         time.sleep(0.005)
     worker.send_signal(number)
-    _, told = worker.communicate(timeout=60)
+    _, told = worker.communicate(timeout=WAIT)
     assert b"Traceback" not in told
     return worker.returncode
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, Group
 
-from surrogateshap.record.results import Interaction, Payout, PayoutShare, Results
+from surrogateshap.record.results import Results
 from surrogateshap.report import (
     COLUMNS,
     UnknownGameError,
@@ -25,7 +25,16 @@ from surrogateshap.report import (
 )
 from surrogateshap.report.data import PAYOUT_COLUMNS
 from surrogateshap.report.table import BAR, bar
-from tests.samples import HOSTILE, anchored_results, contributor, game, golden, hostile_results, peaceful_results
+from tests.samples import (
+    HOSTILE,
+    anchored_results,
+    contributor,
+    game,
+    golden,
+    hostile_results,
+    paying_results,
+    peaceful_results,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 SAMPLES = pytest.mark.parametrize(
@@ -209,19 +218,6 @@ def test_bar(numbers: tuple[float, float, float, float, float], drawn: str) -> N
 def test_bars_are_as_wide_as_promised(numbers: list[float]) -> None:
     low, value, high = sorted(numbers)
     assert len(bar(value, low, high, min(0.0, low), max(0.0, high))) == BAR
-
-
-def paying_results() -> Results:
-    """The hostile names, in pairs and paid."""
-    results = hostile_results()
-    (one,) = results.games
-    shares = tuple(
-        PayoutShare(name=row.name, share=0.1, low=0.0, high=0.25, amount=1234.5 if row.rank > 1 else 0.0)
-        for row in one.contributors
-    )
-    pairs = tuple(Interaction(a=HOSTILE[i], b=HOSTILE[j], value=0.5 - i) for i in range(4) for j in range(i + 1, 5))
-    paid = one.model_copy(update={"payout": Payout(rule="in proportion | to `values`", shares=shares)})
-    return results.model_copy(update={"games": (paid.model_copy(update={"interactions": pairs[:12]}),)})
 
 
 def test_payments_and_pairs_in_a_table() -> None:
