@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
+    from surrogateshap.record.checks import VerifyReport
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
-    from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import PayoutSection, Spec
 
 # Everything else is imported where it is used: a command that doesn't need a part must not wait for it.

@@ -32,8 +32,10 @@ class Loaded:
     """That its paths are relative to; absolute."""
     text: str
     positions: Positions
+    data: bytes
+    """The file's bytes."""
     digest: str
-    """SHA-256 of the file's bytes."""
+    """SHA-256 of them."""
 
     def problem(self, key: KeyPath, message: str, remedy: str = "") -> Problem:
         """A problem of the value at `key`, such as `("utility", 0, "encoder")`, at its line."""
@@ -73,7 +75,7 @@ def read_spec(path: Path) -> tuple[Loaded | None, list[Problem]]:
     if repaired.spec is None or repaired.guessed:
         return None, problems
     digest = hashlib.sha256(data).hexdigest()
-    return Loaded(repaired.spec, str(path), path.absolute().parent, text, positions, digest), problems
+    return Loaded(repaired.spec, str(path), path.absolute().parent, text, positions, data, digest), problems
 
 
 @dataclass(frozen=True)
