@@ -210,8 +210,13 @@ def build_statement(
     subjects: Mapping[str, bytes],
     environment: Environment,
     coalitions: Sequence[CoalitionValues] = (),
+    inputs: Sequence[Input] | None = None,
+    pseudonyms: bool = False,
+    limits: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The record, as JSON data, of a run with these `subjects` (plain file name -> content).
+
+    `inputs` stand in the place of the plan's; `limits` are more than the results' own.
 
     Raises pydantic's ValidationError where a name or a number is not what a record can hold.
     """
@@ -224,7 +229,7 @@ def build_statement(
             plan_id=plan.plan_id,
             run=results.run,
             name=plan.name,
-            inputs=inputs_of(plan),
+            inputs=inputs_of(plan) if inputs is None else tuple(inputs),
             spec=plan.spec,
             seeds={"spec": plan.spec["seed"]},
             environment=environment,
@@ -232,7 +237,8 @@ def build_statement(
             coalitions=tuple(coalitions),
             flags=flag_summaries_of(results),
             fidelity=results.fidelity,
-            limits=limits_of(results),
+            limits=(*limits_of(results), *limits),
+            pseudonyms=pseudonyms,
             checksum="",
         ),
     )

@@ -1,6 +1,7 @@
 """Results to table, JSON, CSV, Parquet and Markdown: pure functions that read nothing but the results."""
 
-from surrogateshap.report.data import COLUMNS, json_text, json_texts, to_csv, to_json, to_parquet
+from surrogateshap.report.card import model_card
+from surrogateshap.report.data import COLUMNS, json_text, json_texts, parquet_bytes, to_csv, to_json, to_parquet
 from surrogateshap.report.fidelity import fidelity_table
 from surrogateshap.report.markdown import to_markdown
 from surrogateshap.report.runs import run_page, runs_table
@@ -15,7 +16,9 @@ __all__ = [
     "game_table",
     "json_text",
     "json_texts",
+    "model_card",
     "overview",
+    "parquet_bytes",
     "run_page",
     "runs_table",
     "select",
