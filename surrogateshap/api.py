@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from surrogateshap.archive import is_archive
 from surrogateshap.doctor import calibrate as calibrate
 from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, SpecError
@@ -21,6 +22,7 @@ from surrogateshap.targets import (
     pins_of_plan,
     refuse_moved,
     refuse_stale,
+    results_in_record,
     results_of,
     spec_of,
     spec_of_run,
@@ -86,9 +88,7 @@ def plan(
     finally:
         if opened is not None:
             opened.close()
-    if saved is not None:
-        refuse_stale(saved, made, target)
-    return made
+    return made if saved is None else refuse_stale(saved, made, target)
 
 
 def save_plan(made: "Plan", out: Path) -> None:
@@ -130,6 +130,7 @@ def apply(
     store, the events of this run there are passed on, and its end is waited for; without `wait` that raises RunError.
     Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
     """
+    from surrogateshap.events import Warned
     from surrogateshap.execute.run import execute
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
@@ -138,13 +139,20 @@ def apply(
     spec, saved = spec_of(target, allow_paths)
     compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
     if saved is not None:
-        refuse_stale(saved, build_plan(compiled, None), target)
+        made = build_plan(compiled, None)
+        for warning in refuse_stale(saved, made, target).warnings[len(made.warnings) :]:
+            emit(Warned(message=warning))
     with Store.open(store_folder(spec, store)) as opened:
         return execute(compiled, opened, emit, stop or threading.Event(), wait)
 
 
 def show(target: str, *, store: Path | None = None) -> "Results":
-    """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
+    """Results of a finished run, named by its spec or by (the beginning of) its name, or those in a record.
+
+    Raises RunError where none is, VerificationError for a record that doesn't hold.
+    """
+    if is_archive(Path(target)):
+        return results_in_record(Path(target))
     opened, row = find_run(target, store)
     with opened:
         return results_of(opened, row)
@@ -326,11 +334,42 @@ def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[
         return opened.events(row.run, after), row.now
 
 
-def verify(record: Path) -> "VerifyReport":
-    """Checks a record against the files beside it. Raises VerificationError where it is no record at all."""
-    from surrogateshap.record.verify import verify as check
+def verify(record: Path, **asked: Any) -> "VerifyReport":
+    """Checks a record, as `sharing.checking.verify` says. Raises VerificationError where it is no record at all."""
+    from surrogateshap.sharing.checking import verify as check
 
-    return check(record)
+    return check(record, **asked)
+
+
+def export(target: str, out: Path, **asked: Any) -> Path:
+    """Writes the record of a finished run to a zip file, as `sharing.door.export` says."""
+    from surrogateshap.sharing.door import export as write
+
+    return write(target, out, **asked)
+
+
+def sign(record: Path, key: Path, *, passphrase: str | None = None) -> str:
+    """Signs every statement of a record; returns the public key's id, as `sharing.append.sign_record` says."""
+    from surrogateshap.sharing.append import sign_record
+
+    return sign_record(record, key, passphrase)
+
+
+def append_fidelity(
+    record: Path, measured: "Results", against: Path, kind: "AnchorKind" = "retrained", *, key: Path | None = None
+) -> str:
+    """Appends what `evaluate` measured to the record of that run, as `sharing.append.append_fidelity` says."""
+    from surrogateshap.execute.environment import versions
+    from surrogateshap.sharing.append import append_fidelity as append
+
+    return append(record, measured, against, kind, versions(), key)
+
+
+def reveal(record: Path, name: str, secret: Path) -> str:
+    """What proves to others which pseudonym of a record stands for `name`, as JSON."""
+    from surrogateshap.sharing.door import reveal as made
+
+    return made(record, name, secret)
 
 
 def schema() -> dict[str, Any]:

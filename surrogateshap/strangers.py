@@ -8,17 +8,18 @@ import stat
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from surrogateshap.text import harmless
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 MAX_BYTES = 64 * 2**20
 """Of one file that is read as a whole."""
 MAX_DEPTH = 50
 """Lists and objects of a JSON text inside one another."""
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound="BaseModel")
 
 
 class UnreadableError(Exception):
@@ -74,6 +75,8 @@ def parse_json(data: bytes) -> Any:
 
 def parse_model(kind: type[_Model], data: bytes) -> _Model:
     """The model that a JSON text holds. Raises UnreadableError that names the first wrong field."""
+    from pydantic import ValidationError
+
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:

@@ -25,7 +25,10 @@ COMMANDS = {
     "runs": "List the runs in a store, show one, or forget some.",
     "gc": "Delete what no run in a store needs.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
-    "verify": "Check a record against the files beside it.",
+    "export": "Write the record of a finished run to one file that can be shared.",
+    "verify": "Check a record: its files and signatures, its values, its images.",
+    "sign": "Sign a record.",
+    "reveal": "Prove which name is behind a pseudonym of a record.",
     "doctor": "Look at the environment: versions, devices, disk, the hub's cache and missing extras.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }

@@ -1,6 +1,6 @@
 """What is added to a record later: signatures and further statements. Nothing that is there is written anew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,10 +101,3 @@ def _write(path: Path, files: Files, added: Mapping[str, bytes]) -> None:
         raise RunError(f"{harmless(str(path))} can't be written: {error.strerror}", "Choose another place.") from None
     except (ValueError, UnreadableError) as error:
         raise RunError(f"nothing can be added to {harmless(str(path))}: {error}") from None
-
-
-def signers(keys: Sequence[Path]) -> list[str]:
-    """Ids of public keys in files. Raises KeyRefused."""
-    from surrogateshap.record.signatures import load_public_key
-
-    return [load_public_key(key) for key in keys]

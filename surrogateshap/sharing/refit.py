@@ -103,8 +103,8 @@ def _compare(game: GameResult, place: CoalitionValues, frame: "pl.DataFrame", sp
     if not (apart <= TOLERANCE * max(scale, 1e-300)).all():
         worst = int(np.argmax(apart))
         raise UnreadableError(
-            f"{harmless(names[worst])} has {significant(float(found[worst]))} here and {significant(float(said[worst]))} "
-            "in the record"
+            f"{harmless(names[worst])} has {significant(float(found[worst]))} here, and in the record "
+            f"{significant(float(said[worst]))}"
         )
     many = f"{len(values):,} coalitions"
     return f"{len(names)} values follow from {many}, to {TOLERANCE:g} of the largest ({game.estimator})"
