@@ -379,6 +379,13 @@ def schema() -> dict[str, Any]:
     return json_schema()
 
 
+def record_schema() -> dict[str, Any]:
+    """JSON Schema of records' statements."""
+    from surrogateshap.record.schema import shipped
+
+    return shipped()
+
+
 def template() -> str:
     """A commented spec to start from."""
     from surrogateshap.spec.template import template as text

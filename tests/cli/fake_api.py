@@ -109,24 +109,29 @@ def make() -> Any:
         calls.append(("show", target, store))
         return peaceful_results()
 
-    def verify(record: Path) -> object:
-        from pydantic import BaseModel
+    def verify(record: Path, *, say: Any, **asked: Any) -> object:
+        from surrogateshap.record.checks import Check, report
 
-        class Check(BaseModel):
-            name: str
-            holds: bool
-            detail: str
-
-        class Report(BaseModel):
-            holds: bool
-            checks: tuple[Check, ...]
-
+        calls.append(("verify", record, asked))
+        say("generating\x1b[2J") if asked["replay"] else None
         holds = "bad" not in record.name
         checks = (
-            Check(name="spec", holds=True, detail=""),
+            Check(step="files", name="spec", holds=True, detail=""),
             Check(name="results", holds=holds, detail="" if holds else "a\x1b[2J\nb"),
         )
-        return Report(holds=holds, checks=checks)
+        return report(record, checks, ("It is not signed.",))
+
+    def export(target: str, out: Path, **asked: Any) -> Path:
+        calls.append(("export", target, out, asked))
+        return out
+
+    def sign(record: Path, key: Path, *, passphrase: str | None = None) -> str:
+        calls.append(("sign", record, key, passphrase))
+        return "ed25519:abc"
+
+    def reveal(record: Path, name: str, secret: Path) -> str:
+        calls.append(("reveal", record, name, secret))
+        return "{}\n"
 
     def doctor(store: Path, device: Any = "auto") -> object:
         from surrogateshap.health import DeviceHealth, ExtraHealth, Health
@@ -169,7 +174,7 @@ def make() -> Any:
     def template() -> str:
         return "spec_version = 1\n"
 
-    functions = (validate, plan, save_plan, explain, apply, show, verify, schema, template)
+    functions = (validate, plan, save_plan, explain, apply, show, verify, export, sign, reveal, schema, template)
     for function in (*functions, doctor, calibrate, store_folder):
         setattr(api, function.__name__, function)
     api.calls = calls  # type: ignore[attr-defined]
