@@ -1,6 +1,7 @@
 """From a finished run to one file that can be shared, checked and run again."""
 
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,8 +98,8 @@ def _secret(out: Path, options: Options) -> Secret | None:
         return read_secret(path)
     made = new_secret()
     try:
-        atomic_write_bytes(path, made.model_dump_json().encode() + b"\n")
-        path.chmod(0o600)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(made.model_dump_json().encode() + b"\n")
     except OSError as error:
         raise RunError(f"{harmless(str(path))} can't be written: {error.strerror}", "Choose another place.") from None
     return made
