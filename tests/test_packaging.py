@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     "surrogateshap/py.typed",
+    "surrogateshap/record/record-v1.schema.json",
     "surrogateshap/_specs/artbench-aesthetics.toml",
     "surrogateshap/_specs/cifar20-fid.toml",
     "surrogateshap/_specs/dermoscopy-spurious.toml",

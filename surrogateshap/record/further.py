@@ -16,6 +16,7 @@ from surrogateshap.record.statement import (
     StatementType,
     Subject,
     checksum,
+    compact,
     fidelity_summary,
     sealed,
     statement_bytes,
@@ -109,7 +110,7 @@ def fault_of(data: bytes, before: Mapping[str, bytes], run: str, games: Collecti
     """What is wrong with a further statement of a record, given those before it; empty where nothing is."""
     try:
         document = parse_json(data)
-        found = parse_model(FidelityStatement, data)
+        found = parse_model(FidelityStatement, compact(document))
     except UnreadableError as error:
         return str(error)
     if found.predicate.checksum != checksum(document) or data != statement_bytes(document):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from surrogateshap.errors import SurrogateShapError
 from surrogateshap.record.checks import Check
-from surrogateshap.record.statement import statement_bytes
+from surrogateshap.record.statement import compact, statement_bytes
 from surrogateshap.strangers import UnreadableError, parse_json, parse_model, read_file
 from surrogateshap.text import harmless
 
@@ -167,7 +167,7 @@ def check_keys(keys: Sequence[str], signed: Mapping[str, Collection[str]]) -> li
 
 def _parsed(statement: bytes, envelope: bytes) -> Envelope:
     document = parse_json(envelope)
-    found = parse_model(Envelope, envelope)
+    found = parse_model(Envelope, compact(document))
     if envelope != statement_bytes(document):
         raise UnreadableError("changed after it was written: not in an envelope's form")
     if found.payload != base64.b64encode(statement).decode():

@@ -189,7 +189,7 @@ class Predicate(StatementData):
     pseudonyms: bool = False
     """Whether contributors go by salted hashes of their names."""
     checksum: str
-    """SHA-256 of the record with this field empty; finds damage, not forgery."""
+    """SHA-256 of the record with this field empty, as JSON on one line; finds damage, not forgery."""
 
 
 class Statement(StatementData):
@@ -260,7 +260,12 @@ def statement_bytes(statement: Mapping[str, Any]) -> bytes:
 def checksum(statement: Mapping[str, Any]) -> str:
     """What the `checksum` field of the record must hold."""
     predicate = {**statement["predicate"], "checksum": ""}
-    return hashlib.sha256(statement_bytes({**statement, "predicate": predicate})).hexdigest()
+    return hashlib.sha256(compact({**statement, "predicate": predicate})).hexdigest()
+
+
+def compact(value: Any) -> bytes:
+    """The same JSON on one line, quicker to write. Raises ValueError on NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def inputs_of(plan: Plan) -> tuple[Input, ...]:

@@ -11,7 +11,7 @@ from surrogateshap.record.contents import PARSED, check_plan, check_results
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.further import fault_of, number_of
 from surrogateshap.record.signatures import check_envelope, check_keys, envelope_name
-from surrogateshap.record.statement import Statement, checksum, statement_bytes
+from surrogateshap.record.statement import Statement, checksum, compact, statement_bytes
 from surrogateshap.strangers import UnreadableError, parse_json, parse_model
 from surrogateshap.text import digest, harmless
 
@@ -47,7 +47,7 @@ def verify(record: Path, keys: Sequence[str] = ()) -> VerifyReport:
     try:
         data = files.read(RECORD)
         document = parse_json(data)
-        statement = parse_model(Statement, statement_bytes(document))
+        statement = parse_model(Statement, compact(document))
     except UnreadableError as error:
         raise VerificationError(f"{harmless(str(path))}: {error}", _REMEDY) from error
     contents: dict[str, bytes] = {}
