@@ -25,7 +25,8 @@ allow_option = click.option(
     "allow_paths",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Let specs name files in this folder too, not in their own alone. May be repeated.",
+    help="Let specs name files in this folder too, not in their own alone; what isn't there is looked for here. May be "
+    "repeated.",
 )
 plugin_option = click.option(
     "--allow-plugin",
@@ -42,7 +43,7 @@ _devices = click.option(
 _workers = click.option(
     "--workers", type=click.IntRange(1, 1024), help="Processes that make images.  [default: as the spec says]"
 )
-target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
+target_argument = click.argument("target", metavar="SPEC|PLAN|RECORD", type=click.Path(path_type=Path))
 
 
 def execution_options(command: Callable[..., int]) -> Callable[..., int]:
