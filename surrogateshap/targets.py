@@ -95,6 +95,8 @@ def _plan_in_record(target: Path) -> "Plan":
     from surrogateshap.plan.model import Plan
 
     files = record_that_holds(target)
+    if "spec.toml" not in files.names:
+        raise PlanError(f"{harmless(str(target))} holds no spec", "Name a record that `export` made.")
     saved = Plan.model_validate_json(files.read("plan.json"))
     written = [file.digest for file in saved.inputs if file.role == "spec"]
     if written != [digest(files.read("spec.toml"))]:

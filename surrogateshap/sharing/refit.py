@@ -8,7 +8,7 @@ from surrogateshap.archive import Files
 from surrogateshap.record.checks import Check
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.results import GameResult, Results
-from surrogateshap.record.statement import CoalitionValues, Statement
+from surrogateshap.record.statement import CoalitionValues, Statement, compact
 from surrogateshap.record.verify import open_files
 from surrogateshap.strangers import UnreadableError, parse_model
 from surrogateshap.text import harmless
@@ -16,6 +16,8 @@ from surrogateshap.units import significant
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from surrogateshap.spec.model import EstimatorSection
 
 TOLERANCE = 1e-6
 """Of the largest value of a game: what another processor's arithmetic may move."""
@@ -61,9 +63,8 @@ def _compare(game: GameResult, place: CoalitionValues, frame: "pl.DataFrame", sp
     import numpy as np
 
     from surrogateshap.estimate import ESTIMATORS, CoalitionsError, Options, Sample
-    from surrogateshap.frames import members, numbers
+    from surrogateshap.frames import LARGEST, members, numbers
     from surrogateshap.record.settings import tree_settings
-    from surrogateshap.spec.model import EstimatorSection
 
     if place.column not in frame.columns:
         raise UnreadableError(f"{place.file} has no column {harmless(place.column)}")
@@ -78,10 +79,10 @@ def _compare(game: GameResult, place: CoalitionValues, frame: "pl.DataFrame", sp
             raise UnreadableError(f"{place.file}: column {harmless(column)} holds more than 0 and 1")
         names.append(name)
         columns.append(cells)
-    if sorted(names) != sorted(of_name):
+    if not names or sorted(names) != sorted(of_name):
         raise UnreadableError(f"{place.file} has other contributors than the ranking")
     masks, values = np.column_stack(columns), numbers(frame[place.column])
-    known = np.isfinite(values)
+    known = np.abs(values) < LARGEST
     masks, values = masks[known], values[known]
     empty, full = ~masks.any(axis=1), masks.all(axis=1)
     ends = [values[empty], values[full]]
@@ -90,8 +91,10 @@ def _compare(game: GameResult, place: CoalitionValues, frame: "pl.DataFrame", sp
     inner = ~(empty | full)
     rows = [of_name[name].rows for name in names]
     held = None if None in rows else np.array(rows, np.int64)
-    section = EstimatorSection.model_validate_json(_json(spec.get("estimator", {})))
-    options = Options(tree_settings(section), int(spec.get("seed", 0)), cross_validate=False)
+    if len(names) > 1 and not inner.any():
+        raise UnreadableError(f"{place.file} has no coalition but ∅ and N")
+    section, seed = _section(spec)
+    options = Options(tree_settings(section), seed, cross_validate=False)
     sample = Sample(masks[inner], values[inner], game.v_empty, game.v_full, held)
     try:
         found = ESTIMATORS[game.estimator].fit(sample, options).values
@@ -119,10 +122,14 @@ def _contributor(column: str, names: Mapping[str, object]) -> str | None:
     return column
 
 
-def _json(value: Any) -> str:
-    import json
+def _section(spec: Mapping[str, Any]) -> "tuple[EstimatorSection, int]":
+    """The settings of the estimator, and the seed, in a record's spec. Raises UnreadableError."""
+    from surrogateshap.spec.model import EstimatorSection
 
-    return json.dumps(value)
+    seed = spec.get("seed")
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise UnreadableError("the record's spec has no seed")
+    return parse_model(EstimatorSection, compact(spec.get("estimator"))), seed
 
 
 def _other_versions(made_with: Mapping[str, str]) -> str:

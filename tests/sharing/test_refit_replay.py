@@ -9,6 +9,7 @@ import pytest
 
 from surrogateshap import api
 from surrogateshap.archive import archive_bytes
+from surrogateshap.errors import PlanError
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.checks import VerifyReport
 from surrogateshap.record.results import Results
@@ -94,6 +95,44 @@ def test_strange_tables_are_told(record: Path, case: str) -> None:
     report = api.verify(record, refit=True)
     assert len(details(report, "refit")) == 4
     assert all(line.isprintable() for line in details(report, "refit"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"estimator": None},
+        {"estimator": {"trees": 1e9}},
+        {"estimator": {"kind": "surrogate", "leaves": "many"}},
+        {"seed": -1},
+    ],
+    ids=repr,
+)
+def test_strange_settings_are_told(record: Path, change: dict[str, Any]) -> None:
+    files = members(record)
+    document = json.loads(files["plan.json"])
+    document["spec"].update(change)
+    files["plan.json"] = json.dumps(document).encode()
+    record.write_bytes(bound_anew(files))
+    assert len(details(api.verify(record, refit=True), "refit")) == 4
+
+
+def test_nobody_and_nothing_are_told(record: Path) -> None:
+    files = members(record)
+    document = json.loads(files["results.json"])
+    for game in document["games"]:
+        game["contributors"], game["v_full"] = [], game["v_empty"]
+    nobody = {**files, "results.json": json.dumps(document).encode()}
+    record.write_bytes(bound_anew(nobody))
+    assert len(details(api.verify(record, refit=True), "refit")) == 4
+    frame = pl.read_parquet(io.BytesIO(files["coalitions-owner.parquet"])).head(2)
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    record.write_bytes(bound_anew({**files, "coalitions-owner.parquet": buffer.getvalue()}))
+    assert "no coalition but" in details(api.verify(record, refit=True), "refit")[0]
+    del files["spec.toml"]
+    record.write_bytes(bound_anew(files))
+    with pytest.raises(PlanError, match="holds no spec"):
+        api.plan(record)
 
 
 def test_other_versions_are_told(record: Path) -> None:
