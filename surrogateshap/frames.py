@@ -89,6 +89,8 @@ def _parsed(file: str, data: bytes) -> pl.DataFrame:
 def _check_parquet(file: str, data: bytes) -> None:
     """Raises SpecError for a table that is too large, before its cells are unpacked."""
     footer = int.from_bytes(data[-8:-4], "little")
+    if not data.endswith(b"PAR1") or footer > len(data):
+        raise wrong(file, "it is not a table", _KINDS)
     if footer > MOST_FOOTER:  # it names every column, once per group of rows
         raise wrong(file, f"its description alone has {footer >> 20} MiB; {MOST_COLUMNS:,} columns are the most")
     schema = pl.read_parquet_schema(io.BytesIO(data))
