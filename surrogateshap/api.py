@@ -2,12 +2,11 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from surrogateshap.archive import is_archive
 from surrogateshap.doctor import calibrate as calibrate
 from surrogateshap.doctor import doctor as doctor
 from surrogateshap.errors import PlanError, Problem, SpecError
@@ -23,6 +22,7 @@ from surrogateshap.targets import (
     pins_of_plan,
     refuse_moved,
     refuse_stale,
+    results_in_record,
     results_of,
     spec_of,
     spec_of_run,
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from surrogateshap.events import Emit, Event
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
+    from surrogateshap.record.checks import VerifyReport
     from surrogateshap.record.diff import Diff
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
-    from surrogateshap.record.verify import VerifyReport
     from surrogateshap.report import ReportData
     from surrogateshap.spec.model import PayoutSection, Spec
 
@@ -90,9 +90,7 @@ def plan(
     finally:
         if opened is not None:
             opened.close()
-    if saved is not None:
-        refuse_stale(saved, made, target)
-    return made
+    return made if saved is None else refuse_stale(saved, made, target)
 
 
 def save_plan(made: "Plan", out: Path) -> None:
@@ -134,6 +132,7 @@ def apply(
     store, the events of this run there are passed on, and its end is waited for; without `wait` that raises RunError.
     Raises SpecError, PlanError (a stale plan), DeviceError and RunError too.
     """
+    from surrogateshap.events import Warned
     from surrogateshap.execute.run import execute
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
@@ -142,7 +141,9 @@ def apply(
     spec, saved = spec_of(target, allow_paths)
     compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
     if saved is not None:
-        refuse_stale(saved, build_plan(compiled, None), target)
+        made = build_plan(compiled, None)
+        for warning in refuse_stale(saved, made, target).warnings[len(made.warnings) :]:
+            emit(Warned(message=warning))
     with Store.open(store_folder(spec, store)) as opened:
         return execute(compiled, opened, emit, stop or threading.Event(), wait)
 
@@ -185,57 +186,22 @@ def work(
 
 
 def show(target: str, *, store: Path | None = None) -> "Results":
-    """Results of a finished run, named by its spec or by (the beginning of) its name. Raises RunError where none is."""
+    """Results of a finished run, named by its spec or by (the beginning of) its name, or those in a record.
+
+    Raises RunError where none is, VerificationError for a record that doesn't hold.
+    """
+    if is_archive(Path(target)):
+        return results_in_record(Path(target))
     opened, row = find_run(target, store)
     with opened:
         return results_of(opened, row)
 
 
-def report_data(
-    target: str,
-    *,
-    store: Path | None = None,
-    images: int = 0,
-    game: str | None = None,
-    top: int | None = None,
-    allow_paths: Sequence[Path] = (),
-    allow_plugins: Sequence[str] = (),
-) -> "ReportData":
-    """All that the HTML report of a finished run shows, perhaps of games with `game` in their label alone.
+def report_data(target: str, **asked: Any) -> "ReportData":
+    """All that the HTML report of a finished run or of a record shows, as `reporting.report_data` says."""
+    from surrogateshap.reporting import report_data as collect
 
-    With `images`, as many of the pool's images for each contributor that a report with `top` shows; their spec must be
-    where it was. Raises RunError where there is no such run or image, SpecError where its spec isn't sound any more.
-    """
-    from pydantic import ValidationError
-
-    from surrogateshap.plan.model import Plan
-    from surrogateshap.report import Origin, ReportData, select, shown_names
-    from surrogateshap.store.objects import json_from_bytes
-
-    opened, row = find_run(target, store)
-    with opened:
-        results = select(results_of(opened, row), game=game)
-        made, plan = opened.get_json(row.plan), None
-        with suppress(ValidationError):  # another version's: the report then says nothing of it
-            plan = Plan.model_validate(made)
-        record = opened.get_bytes(row.record, "json") if row.record is not None else None
-        data = ReportData(
-            results=results,
-            plan=plan,
-            origin=Origin.of(json_from_bytes(record)) if record is not None else None,
-        )
-        if not images:
-            return data
-        from surrogateshap.execute.samples import samples
-        from surrogateshap.plan.compile import compile_spec
-        from surrogateshap.plan.hub import pins_of
-
-        spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
-        pins = pins_of(made["inputs"]) if made is not None else None
-        compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
-        if compiled.run != row.run:
-            refuse_moved(made, compiled, row.run)
-        return replace(data, samples=samples(compiled, opened, shown_names(results, top), images))
+    return collect(target, **asked)
 
 
 def evaluate(
@@ -414,11 +380,42 @@ def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[
         return opened.events(row.run, after), row.now
 
 
-def verify(record: Path) -> "VerifyReport":
-    """Checks a record against the files beside it. Raises VerificationError where it is no record at all."""
-    from surrogateshap.record.verify import verify as check
+def verify(record: Path, **asked: Any) -> "VerifyReport":
+    """Checks a record, as `sharing.checking.verify` says. Raises VerificationError where it is no record at all."""
+    from surrogateshap.sharing.checking import verify as check
 
-    return check(record)
+    return check(record, **asked)
+
+
+def export(target: str, out: Path, **asked: Any) -> Path:
+    """Writes the record of a finished run to a zip file, as `sharing.door.export` says."""
+    from surrogateshap.sharing.door import export as write
+
+    return write(target, out, **asked)
+
+
+def sign(record: Path, key: Path, *, passphrase: str | None = None) -> str:
+    """Signs every statement of a record; returns the public key's id, as `sharing.append.sign_record` says."""
+    from surrogateshap.sharing.append import sign_record
+
+    return sign_record(record, key, passphrase)
+
+
+def append_fidelity(
+    record: Path, measured: "Results", against: Path, kind: "AnchorKind" = "retrained", *, key: Path | None = None
+) -> str:
+    """Appends what `evaluate` measured to the record of that run, as `sharing.append.append_fidelity` says."""
+    from surrogateshap.execute.environment import versions
+    from surrogateshap.sharing.append import append_fidelity as append
+
+    return append(record, measured, against, kind, versions(), key)
+
+
+def reveal(record: Path, name: str, secret: Path) -> str:
+    """What proves to others which pseudonym of a record stands for `name`, as JSON."""
+    from surrogateshap.sharing.door import reveal as made
+
+    return made(record, name, secret)
 
 
 def diff(
@@ -450,6 +447,13 @@ def schema() -> dict[str, Any]:
     from surrogateshap.spec.schema import json_schema
 
     return json_schema()
+
+
+def record_schema() -> dict[str, Any]:
+    """JSON Schema of records' statements."""
+    from surrogateshap.record.schema import shipped
+
+    return shipped()
 
 
 def template() -> str:

@@ -1,13 +1,12 @@
 """From what a user names, a spec, a saved plan, a run or a record, to one side of a comparison."""
 
-import os
-import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
+from surrogateshap.archive import is_archive
 from surrogateshap.errors import PlanError, RunError, SurrogateShapError
 from surrogateshap.record.diff import Side
 from surrogateshap.record.folder import RECORD
@@ -16,9 +15,6 @@ from surrogateshap.text import harmless
 
 if TYPE_CHECKING:
     from surrogateshap.record.results import Results
-
-_MOST_BYTES = 64 << 20
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def load_side(
@@ -29,14 +25,14 @@ def load_side(
     allow_paths: Sequence[Path] = (),
     allow_plugins: Sequence[str] = (),
 ) -> Side:
-    """What is known of a spec, a saved plan, a run (by its name) or a record (its folder, or `record.json`).
+    """What is known of a spec, a saved plan, a run (by its name) or a record (its file, its folder, or `record.json`).
 
     With `plan_specs`, specs are planned too, as far as their inputs are there; without, they are read alone. Raises
     SpecError, PlanError and RunError for what can't be taken as one of these.
     """
     path = Path(target)
-    if path.name == RECORD or _is_folder(path):
-        return _side_of_record(target, record_files(path.parent if path.name == RECORD else path))
+    if path.name == RECORD or _is_folder(path) or is_archive(path):
+        return _side_of_record(target)
     if is_file(path) and is_plan(path):
         made = saved_plan(path)
         return Side(kind="plan", name=target, spec=made.spec, plan=made)
@@ -53,43 +49,26 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def record_files(folder: Path) -> Mapping[str, bytes]:
-    """A record's files that a comparison reads. Links are not followed, and nothing large is read."""
-    found = {}
-    for name in ("plan.json", "results.json"):
-        path = folder / name
-        try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise OSError(0, "not a regular file")
-                found[name] = file.read(_MOST_BYTES + 1)
-        except OSError as error:
-            message = f"{harmless(str(folder))} is no record that can be read: {name}: {error.strerror}"
-            raise RunError(message, "Name the folder of a finished run.") from None
-        if len(found[name]) > _MOST_BYTES:
-            raise RunError(f"{harmless(str(path))} is larger than {_MOST_BYTES >> 20} MiB")
-    return found
-
-
-def _side_of_record(target: str, files: Mapping[str, bytes]) -> Side:
+def _side_of_record(target: str) -> Side:
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.results import Results
+    from surrogateshap.record.verify import open_files
+    from surrogateshap.strangers import UnreadableError, parse_model
 
-    plan = _model(Plan, files["plan.json"], f"{harmless(target)}: plan.json")
-    results = _model(Results, files["results.json"], f"{harmless(target)}: results.json")
+    name, remedy = "", "Name the folder of a finished run, or a file that `export` made."
+    try:
+        _, files = open_files(Path(target))
+        found: list[BaseModel] = []
+        for name, kind in (("plan.json", Plan), ("results.json", Results)):
+            found.append(parse_model(kind, files.read(name)))
+    except UnreadableError as error:
+        where = f"{harmless(target)}: {name}" if name else harmless(target)
+        raise RunError(f"{where}: {error}", remedy) from None
+    plan, results = found
+    assert isinstance(plan, Plan)
+    assert isinstance(results, Results)
     names = contributors_of(results)
     return Side(kind="record", name=target, spec=plan.spec, plan=plan, results=results, contributors=names)
-
-
-def _model(kind: type[_Model], data: bytes, what: str) -> _Model:
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        message = f"{what} is of another form: {harmless(where)}: {harmless(first['msg'])}"
-        raise RunError(message, "Look at it with `surrogateshap verify`.") from None
 
 
 def _side_of_run(target: str, store: Path | None) -> Side:

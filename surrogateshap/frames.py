@@ -19,6 +19,11 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 MOST_BYTES = 1 << 30
 MOST_COLUMNS = 2_000
 MOST_ROWS = 1_000_000
+MOST_FOOTER = 16 << 20
+MOST_ROOM = 4 << 30
+_WIDTHS = {"Boolean": 0.125, "Int8": 1, "UInt8": 1, "Int16": 2, "UInt16": 2, "Int32": 4, "UInt32": 4, "Float32": 4}
+_WIDE = 16
+"""Bytes of a cell of any other kind, about."""
 LARGEST = 1e100
 _CELLS = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
 _SHOWN = 5
@@ -41,6 +46,11 @@ def read_frame(path: Path) -> pl.DataFrame:
         data = path.read_bytes()
     except OSError as error:
         raise wrong(file, f"it can't be read: {(error.strerror or 'unknown error').lower()}") from None
+    return frame_of(file, data)
+
+
+def frame_of(file: str, data: bytes) -> pl.DataFrame:
+    """The table in these bytes, which are those of `file`. As `read_frame`."""
     if not data.strip():
         raise wrong(file, "it is empty", _KINDS)
     try:
@@ -58,9 +68,7 @@ def read_frame(path: Path) -> pl.DataFrame:
 
 def _parsed(file: str, data: bytes) -> pl.DataFrame:
     if data[:4] == b"PAR1":
-        height = pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item()
-        if height > MOST_ROWS:  # before its cells are unpacked
-            raise wrong(file, f"it has {height:,} rows; {MOST_ROWS:,} are the most")
+        _check_parquet(file, data)
         return pl.read_parquet(io.BytesIO(data))
     if data.lstrip()[:1] == b"{":
         return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
@@ -76,6 +84,24 @@ def _parsed(file: str, data: bytes) -> pl.DataFrame:
     if twice:
         raise wrong(file, f"{plural(len(twice), 'column name')} appear more than once: {listed(twice)}")
     return pl.read_csv(io.StringIO(text), infer_schema=False)
+
+
+def _check_parquet(file: str, data: bytes) -> None:
+    """Raises SpecError for a table that is too large, before its cells are unpacked."""
+    footer = int.from_bytes(data[-8:-4], "little")
+    if not data.endswith(b"PAR1") or footer > len(data):
+        raise wrong(file, "it is not a table", _KINDS)
+    if footer > MOST_FOOTER:  # it names every column, once per group of rows
+        raise wrong(file, f"its description alone has {footer >> 20} MiB; {MOST_COLUMNS:,} columns are the most")
+    schema = pl.read_parquet_schema(io.BytesIO(data))
+    if len(schema) > MOST_COLUMNS:
+        raise wrong(file, f"it has {len(schema):,} columns; {MOST_COLUMNS:,} are the most")
+    height = pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item()
+    if height > MOST_ROWS:
+        raise wrong(file, f"it has {height:,} rows; {MOST_ROWS:,} are the most")
+    room = height * sum(_WIDTHS.get(str(kind), _WIDE) for kind in schema.values())
+    if room > MOST_ROOM:
+        raise wrong(file, f"it would take {room / 1e9:.1f} GB of memory", "Keep the columns and rows that matter.")
 
 
 def members(column: pl.Series) -> Bools | tuple[int, str]:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrogateshap.errors import PlanError, Problem, RunError, SpecError
+from surrogateshap.archive import is_archive
+from surrogateshap.errors import PlanError, Problem, RunError, SpecError, VerificationError
 from surrogateshap.text import digest, harmless
 
 if TYPE_CHECKING:
+    from surrogateshap.archive import Files
     from surrogateshap.plan.compile import Compiled
     from surrogateshap.plan.hub import Pins
     from surrogateshap.plan.model import Plan
@@ -28,7 +30,12 @@ def store_folder(spec: Path, store: Path | None) -> Path:
 
 
 def spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
-    """The spec that a target stands for, and the saved plan where it is one."""
+    """The spec that a target stands for, and the saved plan where it is one, or the record of a run.
+
+    Raises VerificationError for a record that doesn't hold.
+    """
+    if is_archive(target):
+        return target, _plan_in_record(target)
     if not is_plan(target):
         return target, None
     saved = saved_plan(target)
@@ -88,16 +95,57 @@ def pins_of_plan(saved: "Plan | None") -> "Pins":
     return pins_of(file.model_dump() for file in saved.inputs) if saved is not None else {}
 
 
-def refuse_stale(saved: "Plan", made: "Plan", target: Path) -> None:
-    """Raises PlanError that names every input that moved since the plan was saved."""
+def _plan_in_record(target: Path) -> "Plan":
+    """Raises PlanError where the spec in it is not the one that its run was made from."""
+    from surrogateshap.plan.model import Plan
+
+    files = record_that_holds(target)
+    if "spec.toml" not in files.names:
+        raise PlanError(f"{harmless(str(target))} holds no spec", "Name a record that `export` made.")
+    saved = Plan.model_validate_json(files.read("plan.json"))
+    written = [file.digest for file in saved.inputs if file.role == "spec"]
+    if written != [digest(files.read("spec.toml"))]:
+        message = f"{harmless(str(target))} has pseudonyms in its spec, and can't be run again"
+        raise PlanError(message, "Whoever made it has the spec.")
+    return saved
+
+
+def record_that_holds(target: Path) -> "Files":
+    """The files of a record. Raises VerificationError where it doesn't hold."""
+    from surrogateshap.record.verify import open_files, verify
+
+    report = verify(target)
+    if not report.holds:
+        wrong = next(check for check in report.checks if not check.holds)
+        message = f"{report.record} does not hold: {wrong.name}: {wrong.detail}"
+        raise VerificationError(message, "Look at it with `surrogateshap verify`.")
+    return open_files(target)[1]
+
+
+def results_in_record(target: Path) -> "Results":
+    """What a record says. Raises VerificationError where it doesn't hold."""
+    from surrogateshap.record.results import Results
+
+    return Results.model_validate_json(record_that_holds(target).read("results.json"))
+
+
+def refuse_stale(saved: "Plan", made: "Plan", target: Path) -> "Plan":
+    """The plan that was made now; where a record's inputs moved, with a warning that names them.
+
+    Raises PlanError that names every input that moved since a plan was saved.
+    """
     if saved.plan_id == made.plan_id:
-        return
+        return made
     from surrogateshap.plan.differences import changes
 
     moved = changes(saved.model_dump(mode="json"), made.spec, made.inputs)
     listed = (
         "\n".join(f"    {change}" for change in moved) or "    surrogateshap itself, which would compute it otherwise"
     )
+    if is_archive(target):
+        said = "; ".join(change.strip() for change in listed.splitlines())
+        warning = f"not the run of the record: since that was made, this moved: {said}"
+        return made.model_copy(update={"warnings": (*made.warnings, warning)})
     remedy = f"Look at it again: surrogateshap plan {harmless(made.spec_file)} -o {harmless(str(target))}"
     raise PlanError(f"the plan {harmless(str(target))} is stale; since it was made, this moved:\n{listed}", remedy)
 

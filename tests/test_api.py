@@ -205,6 +205,8 @@ def test_a_record_holds_until_a_byte_flips(finished: Finished, tmp_path: Path) -
         "coalitions-owner.parquet",
         "coalitions-region.parquet",
         "plan.json",
+        "pool-image.parquet",
+        "pool-prompt.parquet",
         "record.json",
         "results.json",
         "spec.toml",
@@ -308,7 +310,7 @@ def test_fresh_images_for_every_coalition(tiny: Project) -> None:
     for result in results.games:
         assert sums_up(result)
     files = run_files(tiny.store, results.run)
-    assert {name for name in files if name.endswith(".parquet")} == {
+    assert {name for name in files if name.startswith("coalitions-")} == {
         f"coalitions-{grouping}-{proxy}-{grouping}.parquet"
         for grouping in ("owner", "region")
         for proxy in ("prompt", "image")

@@ -110,13 +110,13 @@ def record(tiny: Project) -> Path:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("plan.json", None, "plan.json: No such file"),
-        ("results.json", b"", "results.json is of another form"),
-        ("results.json", b"[" * 100_000, "results.json is of another form"),
-        ("results.json", b'{"a":' * 100_000, "results.json is of another form"),
-        ("plan.json", b"{}", "plan.json is of another form: plan_id: Field required"),
-        ("plan.json", b'{"plan_version": 1, "\\u001b[2J": 1}', "of another form"),
-        ("plan.json", b"\xff\xfe", "of another form"),
+        ("plan.json", None, "plan.json: missing"),
+        ("results.json", b"", "results.json: top level: Invalid JSON"),
+        ("results.json", b"[" * 100_000, "results.json: top level: Invalid JSON"),
+        ("results.json", b'{"a":' * 100_000, "results.json: top level: Invalid JSON"),
+        ("plan.json", b"{}", "plan.json: plan_id: Field required"),
+        ("plan.json", b'{"plan_version": 1, "\\u001b[2J": 1}', "plan.json: plan_id: Field required"),
+        ("plan.json", b"\xff\xfe", "plan.json: top level: Invalid JSON"),
     ],
 )
 def test_broken_records_are_told(tiny: Project, name: str, content: bytes | None, words: str) -> None:
@@ -134,7 +134,7 @@ def test_records_lead_nowhere_else(tiny: Project) -> None:
     folder = record(tiny)
     shutil.move(folder / "results.json", tiny.folder / "elsewhere.json")
     (folder / "results.json").symlink_to(tiny.folder / "elsewhere.json")
-    with pytest.raises(RunError, match="is no record that can be read"):
+    with pytest.raises(RunError, match="a symbolic link, which is not followed"):
         load_side(str(folder))
     (folder / "results.json").unlink()
     os.mkfifo(folder / "results.json")

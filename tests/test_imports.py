@@ -51,6 +51,10 @@ def modules_after(arguments: list[str], cwd: Path) -> set[str]:
         ["show", "spec.toml"],
         ["diff", "spec.toml", "spec.toml"],
         ["verify", "record.json"],
+        ["verify", "record.zip"],
+        ["show", "record.zip"],
+        ["sign", "--help"],
+        ["export", "--help"],
         ["schema"],
         ["estimate", "--help"],
         ["doctor", "--help"],
@@ -64,6 +68,7 @@ def modules_after(arguments: list[str], cwd: Path) -> set[str]:
 def test_light_commands_stay_light(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text((ROOT / "specs" / "digits.toml").read_text())
     (tmp_path / "record.json").write_text("{}")
+    (tmp_path / "record.zip").write_bytes((ROOT / "tests/sharing/golden/record-v1.zip").read_bytes())
     loaded = modules_after(arguments, tmp_path)
     assert loaded.isdisjoint(HEAVY)
     assert "surrogateshap" in loaded

@@ -13,6 +13,7 @@ NEEDED = (
     "surrogateshap/py.typed",
     "surrogateshap/report/templates/report.css",
     "surrogateshap/report/templates/report.html",
+    "surrogateshap/record/record-v1.schema.json",
     "surrogateshap/_specs/artbench-aesthetics.toml",
     "surrogateshap/_specs/cifar20-fid.toml",
     "surrogateshap/_specs/dermoscopy-spurious.toml",

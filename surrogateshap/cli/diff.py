@@ -38,9 +38,9 @@ def command(
 ) -> int:
     """What changed between two specs, plans, runs or records.
 
-    A and B are specs, saved plans, names of runs or folders of records, of the same kind or not. Order of named tables
-    and what a spec leaves to its defaults don't count. Of two runs it tells whose values moved beyond the intervals.
-    Nothing is run; records are not verified.
+    A and B are specs, saved plans, names of runs, or records (files or folders), of the same kind or not. Order of
+    named tables and what a spec leaves to its defaults don't count. Of two runs it tells whose values moved beyond the
+    intervals. Nothing is run; records are not verified.
     """
     from surrogateshap import api
 

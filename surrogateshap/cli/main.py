@@ -27,7 +27,10 @@ COMMANDS = {
     "gc": "Delete what no run in a store needs.",
     "tui": "Watch a plan, a run and its ranking in the terminal.",
     "diff": "What changed between two specs, plans, runs or records.",
-    "verify": "Check a record against the files beside it.",
+    "export": "Write the record of a finished run to one file that can be shared.",
+    "verify": "Check a record step by step, and say what each step proves.",
+    "sign": "Sign every statement of a record, beside whoever signed it before.",
+    "reveal": "Prove which name is behind a pseudonym of a record.",
     "doctor": "Look at the environment: versions, devices, disk, the hub's cache and missing extras.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }

@@ -27,7 +27,8 @@ allow_option = click.option(
     "allow_paths",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Let specs name files in this folder too, not in their own alone. May be repeated.",
+    help="Let specs name files in this folder too, not in their own alone; what isn't there is looked for here. May be "
+    "repeated.",
 )
 plugin_option = click.option(
     "--allow-plugin",
@@ -67,7 +68,7 @@ _workers = click.option(
 _backend = click.option(
     "--backend", type=click.Choice(["local", "ray", "slurm"]), help="Where they are.  [default: as the spec says]"
 )
-target_argument = click.argument("target", metavar="SPEC|PLAN", type=click.Path(path_type=Path))
+target_argument = click.argument("target", metavar="SPEC|PLAN|RECORD", type=click.Path(path_type=Path))
 
 
 def device_options(command: Callable[..., int]) -> Callable[..., int]:

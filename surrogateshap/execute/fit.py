@@ -8,7 +8,6 @@ from surrogateshap.estimate import (
     ESTIMATORS,
     Options,
     Sample,
-    TreeSettings,
     image_draws,
     intervals,
     kernel_shapley,
@@ -24,6 +23,7 @@ from surrogateshap.record.caveats import strongest_pairs, warnings_of
 from surrogateshap.record.payment import with_payout
 from surrogateshap.record.ranking import ranked_contributors
 from surrogateshap.record.results import GameResult, SurrogateDiagnostics
+from surrogateshap.record.settings import tree_settings
 from surrogateshap.spec.model import Spec
 
 _PROVISIONAL_PAIRS = 128
@@ -62,13 +62,7 @@ def evaluate(design: GameDesign, game: Game, seed: int) -> Values:
 def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> GameResult:
     """Contributors' values, their intervals and ranks, and what was asked for beside them."""
     section, rows = spec.estimator, design.grouping.rows
-    settings = TreeSettings(
-        trees=section.trees,
-        learning_rate=section.learning_rate,
-        leaves=section.leaves,
-        min_child_samples=section.min_child_samples,
-        subsample=section.subsample,
-    )
+    settings = tree_settings(section)
     sample = Sample(values.masks, values.values, values.v_empty, values.v_full, rows)
     options = Options(settings=settings, seed=spec.seed, interactions=section.interactions)
     fit = ESTIMATORS[design.estimator].fit(sample, options)

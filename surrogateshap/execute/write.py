@@ -9,11 +9,13 @@ import polars as pl
 
 from surrogateshap.execute.environment import devices, versions
 from surrogateshap.execute.fit import Values
+from surrogateshap.execute.revision import code_revision, revision_of
 from surrogateshap.plan.compile import Compiled, GameDesign
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.folder import RECORD, write_run_folder
+from surrogateshap.record.pools import pool_tables
 from surrogateshap.record.results import Results
-from surrogateshap.record.statement import Environment, build_statement, statement_bytes
+from surrogateshap.record.statement import CoalitionValues, Environment, build_statement, statement_bytes
 from surrogateshap.store import Store
 
 
@@ -34,17 +36,25 @@ def write_record(
 
     The same inputs give the same bytes: no time is in them.
     """
+    tables, places = coalition_tables(values)
+    loaded = compiled.checked.loaded
     files = {
-        "spec.toml": compiled.checked.loaded.text.encode(),
+        "spec.toml": loaded.data,
         "plan.json": plan.model_dump_json(indent=1).encode(),
         "results.json": results.model_dump_json(indent=1).encode(),
-        **coalition_tables(values),
+        **tables,
+        **pool_tables(compiled.pools),
     }
     objects = (found[key][0] for pool in compiled.pools for key in pool.keys)
     environment = Environment(
-        versions=versions(), devices=devices(store, objects), batch_size=compiled.spec.execution.batch_size
+        versions=versions(),
+        devices=devices(store, objects),
+        batch_size=compiled.spec.execution.batch_size,
+        code=code_revision(),
+        project=revision_of(loaded.folder, [Path(loaded.file)]),
     )
-    record = statement_bytes(build_statement(results=results, plan=plan, subjects=files, environment=environment))
+    statement = build_statement(results=results, plan=plan, subjects=files, environment=environment, coalitions=places)
+    record = statement_bytes(statement)
     write_run_folder(run_folder(store, results.run), {**files, RECORD: record})
     results_object = store.put_json(results.model_dump(mode="json"))
     store.finish_run(results.run, results_object, store.put_bytes(record, "json"))
@@ -58,8 +68,12 @@ def without_paths(plan: Plan) -> Plan:
     return plan.model_copy(update={"spec_file": name, "inputs": inputs})
 
 
-def coalition_tables(values: Iterable[tuple[GameDesign, Values]]) -> dict[str, bytes]:
-    """One Parquet file per set of coalitions: a boolean column per contributor, a column of values per game.
+def coalition_tables(
+    values: Iterable[tuple[GameDesign, Values]],
+) -> tuple[dict[str, bytes], list[CoalitionValues]]:
+    """Tables by file name, and where in them each game's values are.
+
+    One Parquet file per set of coalitions: a boolean column per contributor, a column of values per game.
 
     ∅ and N are rows too. Games of a grouping that drew their coalitions alike share a file: fewer are the first rows
     of more, and cells of coalitions that a game wasn't evaluated on are null.
@@ -69,9 +83,16 @@ def coalition_tables(values: Iterable[tuple[GameDesign, Values]]) -> dict[str, b
         name = f"coalitions-{design.grouping.name}" + (f"-{design.pool.id}" if design.pool.masks is not None else "")
         tables.setdefault((name, "all" if design.estimator == "exact" else "drawn"), []).append((design, game))
     several = {name for name, how in tables if how == "drawn" and (name, "all") in tables}
-    return {
-        f"{name}{f'-{how}' if name in several else ''}.parquet": _table(games) for (name, how), games in tables.items()
-    }
+    files, places = {}, []
+    for (name, how), games in tables.items():
+        file = f"{name}{f'-{how}' if name in several else ''}.parquet"
+        files[file] = _table(games)
+        places += [CoalitionValues(**one.info.model_dump(), file=file, column=_column(one)) for one, _ in games]
+    return files, places
+
+
+def _column(design: GameDesign) -> str:
+    return f"value.{design.info.utility}.{design.info.proxy}"
 
 
 def _table(games: list[tuple[GameDesign, Values]]) -> bytes:
@@ -90,7 +111,7 @@ def _table(games: list[tuple[GameDesign, Values]]) -> bytes:
         cells[: len(known)] = known
         if not last:
             cells[2 : 2 + len(values.values)] = values.values
-        column = f"value.{one.info.utility}.{one.info.proxy}"
+        column = _column(one)
         columns[column] = pl.Series(column, cells, nan_to_null=True)
     frame: dict[str, pl.Series] = {}
     for position, contributor in enumerate(design.grouping.contributors):

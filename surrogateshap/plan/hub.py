@@ -89,6 +89,14 @@ def is_snapshot(name: str) -> bool:
     return _NAMED.fullmatch(name) is not None
 
 
+def snapshot_folder(name: str) -> Path:
+    """Where files of `owner/name@commit` lie once they are downloaded. Raises OSError for another name."""
+    found = _NAMED.fullmatch(name)
+    if found is None:
+        raise OSError(f"{name} is no commit of a repository")
+    return _folder(found[1], found[2])
+
+
 def open_snapshot(
     repository: str,
     revision: str | None,
@@ -107,7 +115,7 @@ def open_snapshot(
         known = _read_listing(repository, commit) if commit is not None else None
         if commit is None or known is None:
             commit, known = _look_up(repository, commit or revision or "main")
-        folder = _cache() / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
+        folder = _folder(repository, commit)
         there = Snapshot(repository, commit, revision, folder, known)
         if layout == "pipeline" and "model_index.json" in known:
             _download(there, ["model_index.json"])
@@ -147,6 +155,10 @@ def offline() -> bool:
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+def _folder(repository: str, commit: str) -> Path:
+    return _cache() / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
 
 
 def _cache() -> Path:

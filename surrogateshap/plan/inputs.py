@@ -22,7 +22,13 @@ def digest_path(path: Path) -> tuple[str, int]:
     """
     if path.is_file():
         return digest_file(path)
-    root = path.resolve(strict=True)
+    listing, total = files_below(path)
+    return digest(listing), total
+
+
+def files_below(folder: Path) -> tuple[dict[str, str], int]:
+    """SHA-256 of each file in a folder by its relative name, and their size in bytes. As `digest_path`."""
+    root = folder.resolve(strict=True)
     listing: dict[str, str] = {}
     total = 0
     for file in sorted(root.rglob("*")):
@@ -37,7 +43,7 @@ def digest_path(path: Path) -> tuple[str, int]:
             continue
         listing[relative.as_posix()], size = digest_file(file)
         total += size
-    return digest(listing), total
+    return listing, total
 
 
 def input_file(role: str, name: str, path: Path) -> InputFile:

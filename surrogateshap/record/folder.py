@@ -1,16 +1,15 @@
 """The folder of a finished run: its files, and the record about them."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from surrogateshap.archive import PLAIN_NAME
 from surrogateshap.errors import RunError
 from surrogateshap.store.atomic import atomic_write_bytes, holds, make_folder
 from surrogateshap.store.objects import unwritable_error
 from surrogateshap.text import harmless
 
 RECORD = "record.json"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 def write_run_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -21,7 +20,7 @@ def write_run_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     that is no plain file name.
     """
     for name in files:
-        if not _PLAIN_NAME.fullmatch(name):
+        if not PLAIN_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no plain file name")
     for part in (folder.parent, folder):
         if part.is_symlink():

@@ -5,22 +5,26 @@ Format: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from surrogateshap.archive import MOST_FILES, PLAIN_NAME
 from surrogateshap.plan.model import Plan
-from surrogateshap.record.results import UNCORRECTED, AnchorKind, ContributorFlags, EstimatorName, Fidelity, Results
+from surrogateshap.record.limits import limits_of
+from surrogateshap.record.results import AnchorKind, ContributorFlags, EstimatorName, Fidelity, Results
 
-_StatementType = Literal["https://in-toto.io/Statement/v1"]
+StatementType = Literal["https://in-toto.io/Statement/v1"]
 _PredicateType = Literal["https://surrogateshap.dev/attestation/contributor-values/v1"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
+FileName = Annotated[str, StringConstraints(pattern=f"^{PLAIN_NAME.pattern}$")]
 """A plain file name: no separator, no leading dot."""
 
 
-class _Data(BaseModel):
+class StatementData(BaseModel):
+    """What statements are made of: strict, frozen, finite."""
+
     model_config = ConfigDict(
         defer_build=True,
         extra="forbid",
@@ -32,29 +36,32 @@ class _Data(BaseModel):
     )
 
 
-class Digests(_Data):
+class Digests(StatementData):
     """in-toto's DigestSet, with the one algorithm used here."""
 
     sha256: Sha256
 
 
-class Subject(_Data):
+class Subject(StatementData):
     """A file beside the record."""
 
     name: FileName
     digest: Digests
 
 
-class Input(_Data):
+class Input(StatementData):
     """Something that the run was computed from."""
 
     role: str
     name: str
-    """As the spec names it."""
+    """As the spec names it; of the hub's repositories with the commit."""
     digest: Sha256
+    """Of the file; of a folder, of its files' relative names and digests; of a repository at a commit, of those."""
+    files: dict[str, Sha256] | None = None
+    """The folder's or repository's files by relative name; None where they were not there to be looked at."""
 
 
-class Device(_Data):
+class Device(StatementData):
     """Where images of the pool were made."""
 
     device: str
@@ -63,7 +70,15 @@ class Device(_Data):
     """CPU threads."""
 
 
-class Environment(_Data):
+class Revision(StatementData):
+    """A commit of a git repository."""
+
+    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")]
+    dirty: bool
+    """Whether what counts here differs from the commit."""
+
+
+class Environment(StatementData):
     """What it was computed with; may move the last digits."""
 
     versions: dict[str, str]
@@ -71,9 +86,13 @@ class Environment(_Data):
     devices: tuple[Device, ...]
     """More than one where a pool was filled on several."""
     batch_size: int
+    code: Revision | None = None
+    """Of surrogateshap, where it ran from a checkout; dirty where a file of the package differs."""
+    project: Revision | None = None
+    """Of the repository that the spec lies in; dirty where the spec differs."""
 
 
-class FidelitySummary(_Data):
+class FidelitySummary(StatementData):
     """A game's fidelity without its calibration curve and the corrected ranking."""
 
     kind: AnchorKind
@@ -90,8 +109,20 @@ class FidelitySummary(_Data):
     """Held-out R² of the retraining game as estimated from the anchors; None where it wasn't."""
 
 
-class GameSummary(_Data):
-    """One game without its ranking, which stands in results.json."""
+class Ranked(StatementData):
+    """One contributor's place in a ranking."""
+
+    name: str
+    rank: int
+    rank_low: int
+    rank_high: int
+    value: float
+    low: float
+    high: float
+
+
+class GameSummary(StatementData):
+    """One game; what else is known of it stands in results.json."""
 
     grouping: str
     utility: str
@@ -105,12 +136,26 @@ class GameSummary(_Data):
     efficiency_gap: float
     cv_r2: float | None
     """None where no surrogate was fitted."""
+    level: float
+    """Coverage of the intervals."""
+    ranking: tuple[Ranked, ...]
+    """Highest value first."""
     indistinguishable: tuple[tuple[str, ...], ...]
     fidelity: FidelitySummary | None = None
     """None where it wasn't measured."""
 
 
-class FlagSummary(_Data):
+class CoalitionValues(StatementData):
+    """Where the values of one game's coalitions stand."""
+
+    grouping: str
+    utility: str
+    proxy: str
+    file: FileName
+    column: str
+
+
+class FlagSummary(StatementData):
     """The flags of one grouping, whose reasons stand in results.json."""
 
     grouping: str
@@ -122,7 +167,7 @@ class FlagSummary(_Data):
     """Contributors of which something stands out."""
 
 
-class Predicate(_Data):
+class Predicate(StatementData):
     """What the record says of its subjects."""
 
     record_version: Literal[1] = 1
@@ -135,20 +180,23 @@ class Predicate(_Data):
     seeds: dict[str, int]
     environment: Environment
     games: tuple[GameSummary, ...]
+    coalitions: tuple[CoalitionValues, ...] = ()
     flags: tuple[FlagSummary, ...] = ()
     """Empty where nobody asked for them."""
     fidelity: str
     limits: tuple[str, ...]
     """What the values can't tell."""
+    pseudonyms: bool = False
+    """Whether contributors go by salted hashes of their names."""
     checksum: str
-    """SHA-256 of the record with this field empty; finds damage, not forgery."""
+    """SHA-256 of the record with this field empty, as JSON on one line; finds damage, not forgery."""
 
 
-class Statement(_Data):
+class Statement(StatementData):
     """A whole record."""
 
-    type: _StatementType = Field(alias="_type", default="https://in-toto.io/Statement/v1")
-    subject: tuple[Subject, ...] = Field(max_length=64)
+    type: StatementType = Field(alias="_type", default="https://in-toto.io/Statement/v1")
+    subject: tuple[Subject, ...] = Field(max_length=MOST_FILES)
     predicate_type: _PredicateType = Field(
         alias="predicateType", default="https://surrogateshap.dev/attestation/contributor-values/v1"
     )
@@ -156,9 +204,19 @@ class Statement(_Data):
 
 
 def build_statement(
-    *, results: Results, plan: Plan, subjects: Mapping[str, bytes], environment: Environment
+    *,
+    results: Results,
+    plan: Plan,
+    subjects: Mapping[str, bytes],
+    environment: Environment,
+    coalitions: Sequence[CoalitionValues] = (),
+    inputs: Sequence[Input] | None = None,
+    pseudonyms: bool = False,
+    limits: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The record, as JSON data, of a run with these `subjects` (plain file name -> content).
+
+    `inputs` stand in the place of the plan's; `limits` are more than the results' own.
 
     Raises pydantic's ValidationError where a name or a number is not what a record can hold.
     """
@@ -171,17 +229,24 @@ def build_statement(
             plan_id=plan.plan_id,
             run=results.run,
             name=plan.name,
-            inputs=inputs_of(plan),
+            inputs=inputs_of(plan) if inputs is None else tuple(inputs),
             spec=plan.spec,
             seeds={"spec": plan.spec["seed"]},
             environment=environment,
             games=summaries_of(results),
+            coalitions=tuple(coalitions),
             flags=flag_summaries_of(results),
             fidelity=results.fidelity,
-            limits=limits_of(results),
+            limits=(*limits_of(results), *limits),
+            pseudonyms=pseudonyms,
             checksum="",
         ),
     )
+    return sealed(statement)
+
+
+def sealed(statement: BaseModel) -> dict[str, Any]:
+    """The statement as JSON data, with the checksum that its predicate must hold."""
     document: dict[str, Any] = statement.model_dump(mode="json")
     document["predicate"]["checksum"] = checksum(document)
     return document
@@ -195,7 +260,12 @@ def statement_bytes(statement: Mapping[str, Any]) -> bytes:
 def checksum(statement: Mapping[str, Any]) -> str:
     """What the `checksum` field of the record must hold."""
     predicate = {**statement["predicate"], "checksum": ""}
-    return hashlib.sha256(statement_bytes({**statement, "predicate": predicate})).hexdigest()
+    return hashlib.sha256(compact({**statement, "predicate": predicate})).hexdigest()
+
+
+def compact(value: Any) -> bytes:
+    """The same JSON on one line, quicker to write. Raises ValueError on NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def inputs_of(plan: Plan) -> tuple[Input, ...]:
@@ -218,8 +288,21 @@ def summaries_of(results: Results) -> tuple[GameSummary, ...]:
             images=game.images,
             efficiency_gap=game.efficiency_gap,
             cv_r2=game.surrogate.cv_r2 if game.surrogate else None,
+            level=game.level,
+            ranking=tuple(
+                Ranked(
+                    name=one.name,
+                    rank=one.rank,
+                    rank_low=one.rank_low,
+                    rank_high=one.rank_high,
+                    value=one.value,
+                    low=one.low,
+                    high=one.high,
+                )
+                for one in game.contributors
+            ),
             indistinguishable=game.indistinguishable,
-            fidelity=_fidelity(game.fidelity),
+            fidelity=fidelity_summary(game.fidelity),
         )
         for game in results.games
     )
@@ -241,13 +324,8 @@ def flag_summaries_of(results: Results) -> tuple[FlagSummary, ...]:
     )
 
 
-_FLAG_LIMITS = (
-    "Flags are signs and no values: they tell whose images, or whose conditions, the frozen model finds unlike the "
-    "others'. Rare data may be flagged and bad data may not be; no value or rank rests on them.",
-)
-
-
-def _fidelity(found: Fidelity | None) -> FidelitySummary | None:
+def fidelity_summary(found: Fidelity | None) -> FidelitySummary | None:
+    """What records repeat of a game's fidelity."""
     if found is None:
         return None
     return FidelitySummary(
@@ -263,71 +341,3 @@ def _fidelity(found: Fidelity | None) -> FidelitySummary | None:
         slope=found.slope,
         closed_r2=found.closed.r2.value if found.closed is not None else None,
     )
-
-
-_PROXY_LIMITS = {
-    "prompt": "The prompt proxy values conditions and not data: contributors with the same conditions in the same "
-    "proportions get the same value, whatever their images show.",
-    "image": "The image proxy lets the frozen model denoise each contributor's own images: it shows which data harm, "
-    "and understates how much.",
-}
-
-
-def limits_of(results: Results) -> tuple[str, ...]:
-    """What these results can't tell, in plain words."""
-    proxies = sorted({game.proxy for game in results.games})
-    blind = sorted(
-        {(game.grouping, game.proxy, len(game.indistinguishable)) for game in results.games if game.indistinguishable}
-    )
-    anchored = any(game.fidelity is not None for game in results.games)
-    return (
-        "The values are those of a proxy game: every coalition is measured on images of one frozen model that was "
-        "trained on everyone's data. "
-        + ("No model was retrained for them." if anchored else "No model was retrained."),
-        *(_PROXY_LIMITS[proxy] for proxy in proxies if proxy in _PROXY_LIMITS),
-        *(
-            f"Grouping {grouping}, {proxy} proxy: {sets} set(s) of contributors can't be told apart, and get equal "
-            "values for that reason alone."
-            for grouping, proxy, sets in blind
-        ),
-        *(
-            f"Values by {estimator} are no Shapley values: they don't add up to v(N) − v(∅)."
-            for estimator in sorted({game.estimator for game in results.games} & UNCORRECTED)
-        ),
-        *(
-            f"The {one.proxy} proxy's pool was filled in {one.rounds} round(s), to {one.images} of at most "
-            f"{one.at_most} images: {one.rule or 'the budget was spent before a rule held'}. Where they went, and when "
-            "they were enough, was decided by looking at intervals, which may hold the truth less often for it."
-            for one in results.stopped
-        ),
-        "The values hold for this model, sampler, seed and these utilities.",
-        "The intervals cover the sampling of images and of coalitions, not how the proxy differs from retraining.",
-        "The bias that a finite pool gives is taken off exactly for pairwise and kernel distances, to first order for "
-        "Fréchet distances and inception scores, and not at all for quantiles. Where a coalition has hardly more "
-        "images than there are features, a part of a Fréchet distance's remains.",
-        *(_FLAG_LIMITS if results.flags else ()),
-        *_fidelity_limits(results),
-        "This record is not signed: its digests find damage, not forgery.",
-    )
-
-
-def _fidelity_limits(results: Results) -> Iterator[str]:
-    there = [game.fidelity for game in results.games if game.fidelity is not None]
-    if not there:
-        yield "Fidelity was not measured: how far the values agree with retrained models is unknown."
-        return
-    unknown = "" if len(there) == len(results.games) else " Of the other games it is unknown."
-    yield (
-        f"Fidelity, how far the values agree with retrained models, was {results.fidelity}, from a table of values "
-        f"that were measured elsewhere: the record holds its digest, not how they were made.{unknown}"
-    )
-    if any(one.kind == "fine_tuned" for one in there):
-        yield (
-            "The anchors' models were fine-tuned briefly from the frozen model instead of retrained: their values are "
-            "biased in level."
-        )
-    if any(one.closed is not None for one in there):
-        yield (
-            "Rankings of the retraining game are estimates from the proxy game and the anchors; they can be believed "
-            "as far as their held-out R² says, for coalitions like the anchors."
-        )

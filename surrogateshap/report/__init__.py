@@ -1,6 +1,7 @@
 """Results to table, JSON, CSV, Parquet, Markdown and HTML: pure functions that read nothing but the results."""
 
-from surrogateshap.report.data import COLUMNS, json_text, json_texts, to_csv, to_json, to_parquet
+from surrogateshap.report.card import model_card
+from surrogateshap.report.data import COLUMNS, json_text, json_texts, parquet_bytes, to_csv, to_json, to_parquet
 from surrogateshap.report.diff import diff_table
 from surrogateshap.report.fidelity import fidelity_table
 from surrogateshap.report.html import to_html
@@ -22,7 +23,9 @@ __all__ = [
     "game_table",
     "json_text",
     "json_texts",
+    "model_card",
     "overview",
+    "parquet_bytes",
     "run_page",
     "runs_table",
     "select",

@@ -78,15 +78,22 @@ def to_csv(results: Results) -> str:
 
 
 def to_parquet(results: Results, path: Path) -> None:
-    """The CSV's columns and `v_empty` and `v_full`, typed, to `path`. Raises OSError where that can't be written."""
+    """What `parquet_bytes` gives, to `path`. Raises OSError where that can't be written."""
+    with path.open("wb") as file:
+        file.write(parquet_bytes(results))
+
+
+def parquet_bytes(results: Results) -> bytes:
+    """The CSV's columns and `v_empty` and `v_full`, typed."""
     import polars
 
     kinds: dict[str, Any] = dict.fromkeys(("grouping", "utility", "proxy", "name", "fidelity"), polars.String)
     kinds |= dict.fromkeys(("rank", "rank_low", "rank_high", "rows", "top"), polars.Int64)
     columns = (*COLUMNS, "v_empty", "v_full", *_payout_columns(results))
     schema = {column: kinds.get(column, polars.Float64) for column in columns}
-    with path.open("wb") as file:
-        polars.DataFrame(_rows(results), schema=schema, orient="row").write_parquet(file)
+    buffer = io.BytesIO()
+    polars.DataFrame(_rows(results), schema=schema, orient="row").write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _payout_columns(results: Results) -> tuple[str, ...]:

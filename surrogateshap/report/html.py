@@ -3,8 +3,8 @@
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from surrogateshap.record.limits import limits_of
 from surrogateshap.record.sample import Sample
-from surrogateshap.record.statement import limits_of
 from surrogateshap.report.origin import ReportData
 from surrogateshap.report.page import flags_of, games_of
 from surrogateshap.report.question import method, question, utilities

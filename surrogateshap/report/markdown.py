@@ -15,13 +15,13 @@ _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 def to_markdown(results: Results) -> str:
     """One table per game. Names can bring in no table cell, link, HTML or emphasis, and no line break."""
-    lines = [f"# {_escape(results.name)}", "", f"Run {_escape(results.run)}, plan {_escape(results.plan_id)}.", ""]
+    lines = [f"# {escape(results.name)}", "", f"Run {escape(results.run)}, plan {escape(results.plan_id)}.", ""]
     for game in results.games:
         lines += [*_game(game), ""]
     for one in results.stopped:
-        lines += [_escape(ending(one)), ""]
+        lines += [escape(ending(one)), ""]
     for grouping, flags in by_grouping(results.flags):
-        lines += [f"## {_escape(title(grouping))}", "", *_flags(flags), ""]
+        lines += [f"## {escape(title(grouping))}", "", *_flags(flags), ""]
     return "\n".join([*lines, f"Fidelity (agreement with retrained models): {results.fidelity}.", ""])
 
 
@@ -29,8 +29,8 @@ def _game(game: GameResult, heading: list[str] | None = None) -> list[str]:
     spec = on_one_scale(number for one in game.contributors for number in (one.value, one.low, one.high))
     top = "" if game.top is None else f" In the top {game.top} |"
     if heading is None:
-        said = [f"{line}  " for line in (*basis(game), *map(_escape, notes(game)))]
-        heading = [f"## {_escape(label(game))}", "", *said]
+        said = [f"{line}  " for line in (*basis(game), *map(escape, notes(game)))]
+        heading = [f"## {escape(label(game))}", "", *said]
     lines = [
         *heading,
         "",
@@ -39,13 +39,13 @@ def _game(game: GameResult, heading: list[str] | None = None) -> list[str]:
         *(_row(one, spec, bool(top)) for one in game.contributors),
     ]
     for names in game.indistinguishable:
-        lines += ["", f"Can't be told apart by this proxy: {_escape(listed(names))}"]
+        lines += ["", f"Can't be told apart by this proxy: {escape(listed(names))}"]
     if game.interactions:
         lines += ["", *_interactions(game.interactions)]
     if game.payout:
         lines += ["", *_payout(game.payout, game.level)]
     if (closed := closed_game(game)) is not None:
-        lines += ["", *_game(closed, [f"### {_escape(closed_title(game))}"])]
+        lines += ["", *_game(closed, [f"### {escape(closed_title(game))}"])]
     return lines
 
 
@@ -54,19 +54,19 @@ def _interactions(pairs: tuple[Interaction, ...]) -> list[str]:
     shown = pairs[:MOST_PAIRS]
     spec = on_one_scale(pair.value for pair in shown)
     lines = ["| Interaction of | and | Value |", "|:---|:---|---:|"]
-    lines += [f"| {_escape(pair.a)} | {_escape(pair.b)} | {format(pair.value, spec)} |" for pair in shown]
+    lines += [f"| {escape(pair.a)} | {escape(pair.b)} | {format(pair.value, spec)} |" for pair in shown]
     rest = len(pairs) - len(shown)
     return [*lines, *(["", f"{plural(rest, 'weaker pair')} more, not shown"] if rest else [])]
 
 
 def _payout(payout: Payout, level: float) -> list[str]:
     return [
-        f"Shares for payment: {_escape(payout.rule)}.",
+        f"Shares for payment: {escape(payout.rule)}.",
         "",
         f"| Paid to | Share | {level:.0%} interval | Amount |",
         "|:---|---:|:---:|---:|",
         *(
-            f"| {_escape(one.name)} | {percent(one.share)} | {percent(one.low)} to {percent(one.high)} | "
+            f"| {escape(one.name)} | {percent(one.share)} | {percent(one.low)} to {percent(one.high)} | "
             f"{paid(one.amount)} |"
             for one in payout.shares
         ),
@@ -78,7 +78,7 @@ def _row(one: ContributorResult, spec: str, top: bool) -> str:
         str(one.rank),
         f"{one.rank_low}–{one.rank_high}",
         *([percent(one.in_top)] if top else []),
-        _escape(one.name),
+        escape(one.name),
         "–" if one.rows is None else f"{one.rows:,}",
         format(one.value, spec),
         f"{one.low:{spec}} to {one.high:{spec}}",
@@ -92,10 +92,11 @@ def _flags(flags: tuple[ContributorFlags, ...]) -> list[str]:
     lines = ["| Contributor | Images | Loss | Without | Flags |", "|:---|---:|---:|---:|:---|"]
     for one in flags:
         without = "–" if one.unconditional is None else format(one.unconditional, spec)
-        cells = (_escape(one.name), f"{one.images:,}", format(one.conditional, spec), without, _escape(remarks(one)))
+        cells = (escape(one.name), f"{one.images:,}", format(one.conditional, spec), without, escape(remarks(one)))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """A stranger's text that stays a text in Markdown."""
     return _SPECIAL.sub(r"\\\g<0>", harmless(text, 1000)).translate(_ENTITIES)

@@ -8,15 +8,18 @@ from typing import Any
 
 import tomli
 
+from surrogateshap.archive import MAGIC, Archive
 from surrogateshap.errors import Problem, SpecError
 from surrogateshap.spec.checks import check
 from surrogateshap.spec.model import Spec
 from surrogateshap.spec.positions import KeyPath, Positions
 from surrogateshap.spec.repair import repair
 from surrogateshap.spec.wording import dotted
+from surrogateshap.strangers import UnreadableError
 from surrogateshap.text import harmless
 
 MAX_BYTES = 2**20
+SPEC_IN_RECORDS = "spec.toml"
 MAX_DEPTH = 16
 """Tables and lists inside one another; a spec needs five."""
 
@@ -32,8 +35,10 @@ class Loaded:
     """That its paths are relative to; absolute."""
     text: str
     positions: Positions
+    data: bytes
+    """The file's bytes."""
     digest: str
-    """SHA-256 of the file's bytes."""
+    """SHA-256 of them."""
 
     def problem(self, key: KeyPath, message: str, remedy: str = "") -> Problem:
         """A problem of the value at `key`, such as `("utility", 0, "encoder")`, at its line."""
@@ -41,7 +46,7 @@ class Loaded:
 
 
 def load_spec(path: Path) -> Loaded:
-    """The spec in `path`. Raises SpecError with every problem of it."""
+    """The spec in `path`, or in the record there. Raises SpecError with every problem of it."""
     loaded, problems = read_spec(path)
     if problems or loaded is None:
         raise SpecError(problems)
@@ -73,7 +78,7 @@ def read_spec(path: Path) -> tuple[Loaded | None, list[Problem]]:
     if repaired.spec is None or repaired.guessed:
         return None, problems
     digest = hashlib.sha256(data).hexdigest()
-    return Loaded(repaired.spec, str(path), path.absolute().parent, text, positions, digest), problems
+    return Loaded(repaired.spec, str(path), path.absolute().parent, text, positions, data, digest), problems
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,10 @@ def _read(path: Path) -> bytes | _Unreadable:
             return _Unreadable("is not a regular file", "save the spec in a file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
+        if data.startswith(MAGIC):
+            data = Archive(path).read(SPEC_IN_RECORDS, MAX_BYTES)
+    except UnreadableError as error:
+        return _Unreadable(f"is no record: {error}", "name a spec, or a record that `export` made")
     except FileNotFoundError:
         return _Unreadable("does not exist", "write one with: surrogateshap init")
     except (OSError, ValueError) as error:

@@ -27,8 +27,9 @@ def examples_folder() -> Path:
 def resolve(source: str, folder: Path, allow: Sequence[Path] = ()) -> Path:
     """The real path, symlinks resolved, of what a spec in `folder` calls `source`; it need not exist.
 
-    `example:…` names a file of the shipped examples. Everything else is relative to `folder`, and must lie inside it
-    or inside one of `allow`. Raises PathRefused, a ValueError with message and remedy, where it doesn't.
+    `example:…` names a file of the shipped examples. Everything else is relative to `folder`, or, where it isn't there,
+    to one of `allow`, and must lie inside one of these. Raises PathRefused, a ValueError with message and remedy, where
+    it doesn't.
     """
     _refuse_unusable(source)
     if source.startswith(EXAMPLE):
@@ -38,6 +39,9 @@ def resolve(source: str, folder: Path, allow: Sequence[Path] = ()) -> Path:
             raise PathRefused("it names nothing among the shipped examples", "write, for example, example:digits/model")
         return found
     found = _real(folder / source)
+    if not os.path.lexists(found):
+        elsewhere = (_real(place / source) for place in allow)
+        found = next((other for other in elsewhere if os.path.lexists(other)), found)
     if not any(found.is_relative_to(_real(place)) for place in (folder, *allow)):
         raise PathRefused(
             "it lies outside the spec's folder",

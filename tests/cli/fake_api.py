@@ -138,24 +138,29 @@ def make() -> Any:
         sides = [Side("spec", name, {"seed": name}, peaceful_plan()) for name in (old, new)]
         return compare(*sides)
 
-    def verify(record: Path) -> object:
-        from pydantic import BaseModel
+    def verify(record: Path, *, say: Any, **asked: Any) -> object:
+        from surrogateshap.record.checks import Check, report
 
-        class Check(BaseModel):
-            name: str
-            holds: bool
-            detail: str
-
-        class Report(BaseModel):
-            holds: bool
-            checks: tuple[Check, ...]
-
+        calls.append(("verify", record, asked))
+        say("generating\x1b[2J") if asked["replay"] else None
         holds = "bad" not in record.name
         checks = (
-            Check(name="spec", holds=True, detail=""),
+            Check(step="files", name="spec", holds=True, detail=""),
             Check(name="results", holds=holds, detail="" if holds else "a\x1b[2J\nb"),
         )
-        return Report(holds=holds, checks=checks)
+        return report(record, checks, ("It is not signed.",))
+
+    def export(target: str, out: Path, **asked: Any) -> Path:
+        calls.append(("export", target, out, asked))
+        return out
+
+    def sign(record: Path, key: Path, *, passphrase: str | None = None) -> str:
+        calls.append(("sign", record, key, passphrase))
+        return "ed25519:abc"
+
+    def reveal(record: Path, name: str, secret: Path) -> str:
+        calls.append(("reveal", record, name, secret))
+        return "{}\n"
 
     def doctor(store: Path, device: Any = "auto") -> object:
         from surrogateshap.health import DeviceHealth, ExtraHealth, Health
@@ -198,7 +203,10 @@ def make() -> Any:
     def template() -> str:
         return "spec_version = 1\n"
 
-    functions = (validate, plan, save_plan, explain, apply, work, show, report_data, diff, verify, schema, template)
+    functions = (
+        *(validate, plan, save_plan, explain, apply, work, show, report_data, diff, verify, export, sign, reveal),
+        *(schema, template),
+    )
     for function in (*functions, doctor, calibrate, store_folder):
         setattr(api, function.__name__, function)
     api.calls = calls  # type: ignore[attr-defined]

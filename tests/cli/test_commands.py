@@ -288,16 +288,50 @@ def test_schema_is_json(run: Run) -> None:
     assert json.loads(out) == {"type": "object", "title": "Zoë"}
 
 
-def test_verify(run: Run) -> None:
-    assert run("verify", "record.json") == (0, "ok   spec\nok   results\nThe record holds.\n", "")
-    assert run("verify", "bad.json") == (
-        1,
-        "ok   spec\nFAIL results: a\ufffd[2J b\nThe record does not hold.\n",
-        "",
-    )
+def test_verify(run: Run, api: Any) -> None:
+    code, out, err = run("verify", "record.json", "--key", "a.pub", "--replay", "3", "--refit", "--seed", "5")
+    assert (code, err) == (0, "generating\ufffd[2J\n")
+    assert out.startswith("Files: proved: every file is the one that the record names")
+    assert out.endswith("  ok   results\nIt is not signed.\nThe record holds.\n")
+    ((_, _, asked),) = api.calls
+    assert asked == {
+        "keys": (Path("a.pub"),),
+        "openings": (),
+        "refit": True,
+        "replay": 3,
+        "seed": 5,
+        "allow_paths": (),
+        "allow_plugins": (),
+        "execution": {},
+    }
+    code, out, _ = run("verify", "bad.json")
+    assert code == 1
+    assert "Contents: does not hold\n  FAIL results: a\ufffd[2J b\n" in out
+    assert out.endswith("The record does not hold.\n")
     code, out, _ = run("verify", "bad.json", "--json")
     assert code == 1
     assert json.loads(out)["holds"] is False
+    assert [step["holds"] for step in json.loads(out)["steps"]] == [True, False]
+
+
+def test_export_sign_and_reveal(run: Run, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SURROGATESHAP_PASSPHRASE", "open")
+    code, out, err = run("export", "r-1", "o.zip", "--pseudonyms", "--images", "--sign", "k.pem")
+    assert (code, out) == (0, "")
+    assert err.splitlines() == [
+        "Written: o.zip. Check it with: surrogateshap verify o.zip",
+        "Keep o.zip.secret.json to yourself: it reveals every name.",
+    ]
+    assert run("export", "r-1", "o.zip", "--images", "7")[0] == 0
+    first, second = (call[-1] for call in api.calls)
+    assert (first["images"], second["images"]) == (100, 7)
+    assert (first["sign"], first["passphrase"], first["pseudonyms"]) == (Path("k.pem"), "open", True)
+    assert run("sign", "o.zip", "--key", "k.pem") == (0, "", "o.zip is signed by ed25519:abc\n")
+    assert run("reveal", "o.zip", "Ada") == (0, "{}\n", "")
+    assert api.calls[-2:] == [
+        ("sign", Path("o.zip"), Path("k.pem"), "open"),
+        ("reveal", Path("o.zip"), "Ada", Path("o.zip.secret.json")),
+    ]
 
 
 def test_tui_passes_its_options_on(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_fresh_images_for_other_coalitions(project: Project, kind: str) -> None:
     gap = found.efficiency_gap if kind in UNCORRECTED else 0
     assert total + gap == pytest.approx(found.v_full - found.v_empty, abs=1e-9)
     assert project.apply(changes) == results
-    assert len(run_files(project.store, results.run)) == 5
+    assert len(run_files(project.store, results.run)) == 6
 
 
 def test_games_of_one_grouping_with_several_numbers_of_coalitions(

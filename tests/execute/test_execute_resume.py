@@ -71,6 +71,8 @@ def test_killed_at_any_step(tiny: Project) -> None:
     assert set(json.loads(found["whole"])) == {
         "coalitions-owner.parquet",
         "plan.json",
+        "pool-image.parquet",
+        "pool-prompt.parquet",
         "record.json",
         "results.json",
         "spec.toml",

@@ -6,7 +6,9 @@ from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Cost, GamePlan, GroupingPlan, InputFile, Plan, PoolPlan, Stage
 from surrogateshap.record.results import ContributorResult, GameResult, Results, SurrogateDiagnostics
 from surrogateshap.record.statement import Device, Environment
+from surrogateshap.text import digest
 
+SPEC = b'name = "digits"\n'
 ENVIRONMENT = Environment(
     versions={"surrogateshap": "0.1.0", "torch": "2.9.0"},
     devices=(Device(device="cpu", dtype="float32", threads=1),),
@@ -69,7 +71,7 @@ def plan() -> Plan:
         spec_file="digits.toml",
         spec={"spec_version": 1, "name": "digits", "seed": 7, "sampling": {"steps": 20, "guidance_scale": 1.5}},
         inputs=(
-            InputFile(role="spec", name="digits.toml", digest="1" * 64, bytes=100),
+            InputFile(role="spec", name="digits.toml", digest=digest(SPEC), bytes=100),
             InputFile(role="model", name="example:digits/model", digest="2" * 64, bytes=1000),
         ),
         groupings=(GroupingPlan(name="artist", contributors=3, rows=30, rows_min=10, rows_max=10),),

@@ -36,7 +36,12 @@ def test_predicate_says_what_was_computed_from_what():
     predicate = statement()["predicate"]
     assert predicate["plan_id"] == "f" * 64
     assert (predicate["run"], predicate["name"]) == ("digits-1", "digits")
-    assert predicate["inputs"][1] == {"role": "model", "name": "example:digits/model", "digest": "2" * 64}
+    assert predicate["inputs"][1] == {
+        "role": "model",
+        "name": "example:digits/model",
+        "digest": "2" * 64,
+        "files": None,
+    }
     assert predicate["spec"] == plan().spec
     assert predicate["seeds"] == {"spec": 7}
     assert predicate["environment"] == ENVIRONMENT.model_dump(mode="json")
@@ -54,6 +59,12 @@ def test_predicate_says_what_was_computed_from_what():
             "images": 300,
             "efficiency_gap": 0.001,
             "cv_r2": cv_r2,
+            "level": 0.9,
+            "ranking": [
+                {"name": name, "rank": rank, "rank_low": rank, "rank_high": rank}
+                | {"value": value, "low": value - 0.1, "high": value + 0.1}
+                for name, value, rank in (("ada", 0.7, 1), ("bob\x1b[31m", -0.1, 2), ("cy", -0.1, 3))
+            ],
             "indistinguishable": blind,
             "fidelity": None,
         }
@@ -110,7 +121,7 @@ def test_limits_follow_the_proxies_and_the_games():
         assert "No model was retrained" in limits
         assert "bias that a finite pool gives" in limits
         assert "Fidelity was not measured" in limits
-        assert "not signed" in limits
+        assert "only signatures tell" in limits
 
 
 def test_limits_tell_how_far_fidelity_was_measured():

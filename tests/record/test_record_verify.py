@@ -14,12 +14,12 @@ from surrogateshap.record.folder import write_run_folder
 from surrogateshap.record.results import ContributorFlags, Fidelity, Payout, PayoutShare, Results
 from surrogateshap.record.statement import build_statement, checksum, statement_bytes
 from surrogateshap.record.verify import verify
-from tests.record.example import ENVIRONMENT, plan, results
+from tests.record.example import ENVIRONMENT, SPEC, plan, results
 
 
 def subjects(outcome: Results) -> dict[str, bytes]:
     return {
-        "spec.toml": b'name = "digits"\n',
+        "spec.toml": SPEC,
         "plan.json": plan().model_dump_json(indent=1).encode(),
         "results.json": outcome.model_dump_json(indent=1).encode(),
         "coalitions.parquet": bytes(range(256)),
@@ -278,7 +278,8 @@ def test_subject_left_out_or_named_twice(record):
         short = copy.deepcopy(statement)
         short["subject"] = [subject for subject in short["subject"] if subject["name"] != name]
         rewrite(record, short)
-        assert failures(record) == {check: f"{name} is not there"}
+        unnamed = "is there, and the record names no such file"
+        assert failures(record) == {check: f"{name} is not there", name: unnamed}
     twice = copy.deepcopy(statement)
     twice["subject"].append(twice["subject"][0])
     rewrite(record, twice)

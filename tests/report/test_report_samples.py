@@ -103,7 +103,7 @@ def test_a_plan_of_another_version_is_left_out(tiny: Project, monkeypatch: pytes
     run = applied(tiny)
     read = Store.get_json
     monkeypatch.setattr(Store, "get_json", lambda store, name: (read(store, name) or {}) | {"unheard": "of"})
-    monkeypatch.setattr("surrogateshap.api.results_of", lambda opened, row: peaceful_results())
+    monkeypatch.setattr("surrogateshap.reporting.results_of", lambda opened, row: peaceful_results())
     data = api.report_data(run, store=tiny.store)
     assert data.plan is None
     assert data.origin is not None

@@ -1,0 +1,96 @@
+"""From a finished run, or a record, to all that its HTML report shows."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surrogateshap.archive import is_archive
+from surrogateshap.errors import RunError
+from surrogateshap.record.folder import RECORD
+from surrogateshap.record.sample import Sample
+from surrogateshap.report import Origin, ReportData, select, shown_names
+from surrogateshap.store.objects import json_from_bytes
+from surrogateshap.targets import find_run, is_file, record_that_holds, refuse_moved, results_of, spec_of, spec_of_run
+
+if TYPE_CHECKING:
+    from surrogateshap.plan.model import Plan
+    from surrogateshap.store import RunRow, Store
+
+
+def report_data(
+    target: str,
+    *,
+    store: Path | None = None,
+    images: int = 0,
+    game: str | None = None,
+    top: int | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> ReportData:
+    """All that the report shows, perhaps of games with `game` in their label alone.
+
+    With `images`, as many of the pool's images for each contributor that a report with `top` shows; their spec must be
+    where it was. Raises RunError where there is no such run or image, SpecError where its spec isn't sound any more,
+    VerificationError for a record that doesn't hold.
+    """
+    if is_archive(Path(target)):
+        if images:
+            raise RunError("sample images come from a run's store, not from a record", "Leave --images away.")
+        return _of_record(Path(target), game)
+    opened, row = find_run(target, store)
+    with opened:
+        made = opened.get_json(row.plan)
+        record = opened.get_bytes(row.record, "json") if row.record is not None else None
+        data = ReportData(
+            results=select(results_of(opened, row), game=game),
+            plan=_plan(made),
+            origin=Origin.of(json_from_bytes(record)) if record is not None else None,
+        )
+        if not images:
+            return data
+        names = shown_names(data.results, top)
+        return replace(data, samples=_samples(target, opened, row, made, names, images, allow_paths, allow_plugins))
+
+
+def _of_record(file: Path, game: str | None) -> ReportData:
+    from surrogateshap.record.results import Results
+
+    files = record_that_holds(file)
+    results = select(Results.model_validate_json(files.read("results.json")), game=game)
+    plan = _plan(json_from_bytes(files.read("plan.json")))
+    return ReportData(results, plan, Origin.of(json_from_bytes(files.read(RECORD))))
+
+
+def _plan(made: Any) -> "Plan | None":
+    """None for another version's: the report then says nothing of it."""
+    from pydantic import ValidationError
+
+    from surrogateshap.plan.model import Plan
+
+    with suppress(ValidationError):
+        return Plan.model_validate(made)
+    return None
+
+
+def _samples(
+    target: str,
+    opened: "Store",
+    row: "RunRow",
+    made: Any,
+    names: Mapping[tuple[str, str], Sequence[str]],
+    images: int,
+    allow_paths: Sequence[Path],
+    allow_plugins: Sequence[str],
+) -> tuple[Sample, ...]:
+    from surrogateshap.execute.samples import samples
+    from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.hub import pins_of
+
+    spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
+    pins = pins_of(made["inputs"]) if made is not None else None
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
+    if compiled.run != row.run:
+        refuse_moved(made, compiled, row.run)
+    return samples(compiled, opened, names, images)
