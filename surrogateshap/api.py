@@ -12,6 +12,7 @@ from surrogateshap.errors import PlanError, Problem, SpecError
 from surrogateshap.housekeeping import forget as forget
 from surrogateshap.housekeeping import gc as gc
 from surrogateshap.housekeeping import run_details as run_details
+from surrogateshap.housekeeping import run_folder as run_folder
 from surrogateshap.housekeeping import runs as runs
 from surrogateshap.targets import (
     find_run,

@@ -70,6 +70,21 @@ class StageState:
 
 
 @dataclass(frozen=True)
+class DeviceState:
+    """What one worker's device told last."""
+
+    device: str
+    images: int
+    rate: float
+    """Images per second, generated and encoded."""
+    seconds: float
+    utilisation: float | None = None
+    """From 0 to 1; None where nothing says so."""
+    memory_bytes: int | None = None
+    memory_total: int | None = None
+
+
+@dataclass(frozen=True)
 class Place:
     """One contributor's place in a ranking; what only the results tell is None before them."""
 
@@ -112,6 +127,8 @@ class RunState:
     """The run finished without computing anything."""
     seconds: float | None = None
     stages: tuple[StageState, ...] = ()
+    devices: tuple[DeviceState, ...] = ()
+    """In the order in which they were first heard of, in this attempt."""
     games: tuple[GameInfo, ...] = ()
     rankings: tuple[Ranking, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -152,7 +169,7 @@ def reduce(state: RunState, event: Event) -> RunState:
         case StageFinished():
             return _with_stage(state, event.stage, lambda stage: _stage_finished(stage, event))
         case DeviceProgress():
-            return state
+            return _with_device(state, event)
         case RankingUpdated():
             return _with_ranking(state, _ranking_of(event))
         case Warned():
@@ -265,6 +282,21 @@ def _stage_progressed(stage: StageState, event: StageProgress) -> StageState:
 def _stage_finished(stage: StageState, event: StageFinished) -> StageState:
     status: StageStatus = "cached" if event.cached else "done"
     return replace(stage, status=status, done=max(stage.done, stage.total), seconds=event.seconds)
+
+
+def _with_device(state: RunState, event: DeviceProgress) -> RunState:
+    told = DeviceState(
+        event.device,
+        event.images,
+        event.rate,
+        event.seconds,
+        event.utilisation,
+        event.memory_bytes,
+        event.memory_total,
+    )
+    if all(device.device != told.device for device in state.devices):
+        return replace(state, devices=(*state.devices, told))
+    return replace(state, devices=tuple(told if one.device == told.device else one for one in state.devices))
 
 
 def _halted(state: RunState) -> RunState:

@@ -12,7 +12,8 @@ from surrogateshap import units
 from surrogateshap.events import GameInfo
 from surrogateshap.record.fidelity import agreement
 from surrogateshap_tui.scale import Scale
-from surrogateshap_tui.state import Grade, Place, Ranking, RunState, closed
+from surrogateshap_tui.session import Session
+from surrogateshap_tui.state import Grade, Place, Ranking, RunState
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.widgets.picture import Picture, plain
 from surrogateshap_tui.widgets.ranking_table import RankingTable
@@ -23,11 +24,7 @@ class RankingView(Vertical):
 
     def __init__(self) -> None:
         super().__init__()
-        self._state = RunState()
-        self._game: GameInfo | None = None
-        self._shown: Ranking | None = None
-        self._estimated = False
-        """Whether the retraining game is shown where there is one."""
+        self._ranking: Ranking | None = None
 
     def compose(self) -> ComposeResult:
         """See Widget."""
@@ -35,59 +32,29 @@ class RankingView(Vertical):
         yield RankingTable()
         yield Picture(id="place")
 
-    @property
-    def game(self) -> GameInfo | None:
-        """The game that is shown."""
-        return self._game
-
-    def show(self, state: RunState) -> None:
-        """Shows a run's rankings; the game that was selected stays selected."""
-        self._state = state
-        if self._game not in state.games:
-            self._game = state.games[0] if state.games else None
-        self._refresh()
-
-    def turn(self, step: int) -> None:
-        """Goes to the next game, or to the previous one; around at the ends."""
-        games = self._state.games
-        if games:
-            at = games.index(self._game) if self._game in games else 0
-            self._game = games[(at + step) % len(games)]
-            self._refresh()
+    def show(self, session: Session) -> None:
+        """See views."""
+        state, game, ranking = session.state, session.game, session.ranking
+        estimated = session.estimated and session.can_close
+        table = self.query_one(RankingTable)
+        table.display = ranking is not None
+        if ranking != self._ranking:
+            table.show(ranking)
+            self._ranking = ranking
+        self.query_one("#game", Picture).show(lambda palette, _: draw_game(state, game, ranking, palette, estimated))
+        self._show_place()
 
     @property
-    def can_close(self) -> bool:
-        """Whether the game that is shown has a ranking of the retraining game."""
-        return self._game is not None and closed(self._state.ranking(self._game)) is not None
-
-    def toggle_closed(self) -> None:
-        """Goes from the proxy game to the retraining game as estimated from anchors, and back."""
-        self._estimated = not self._estimated
-        self._refresh()
+    def selected(self) -> Place | None:
+        """The contributor under the cursor."""
+        return self.query_one(RankingTable).selected
 
     @on(DataTable.RowHighlighted)
     def _row_highlighted(self) -> None:
         self._show_place()
 
-    def _refresh(self) -> None:
-        state, game = self._state, self._game
-        ranking, estimated = self._ranking(), self._estimated and self.can_close
-        table = self.query_one(RankingTable)
-        table.display = ranking is not None
-        if ranking != self._shown:
-            table.show(ranking)
-            self._shown = ranking
-        self.query_one("#game", Picture).show(lambda palette, _: draw_game(state, game, ranking, palette, estimated))
-        self._show_place()
-
-    def _ranking(self) -> Ranking | None:
-        """The one that is shown: of the proxy game, or of the retraining game where that is wanted and there."""
-        ranking = self._state.ranking(self._game) if self._game else None
-        return (closed(ranking) if self._estimated else None) or ranking
-
     def _show_place(self) -> None:
-        ranking = self._ranking()
-        place = self.query_one(RankingTable).selected
+        ranking, place = self._ranking, self.selected
         picture = self.query_one("#place", Picture)
         picture.display = ranking is not None and place is not None
         if ranking and place:

@@ -1,29 +1,19 @@
 """The table of a ranking. Its cells are changed in place; it is only rebuilt when its columns or rows differ."""
 
-from typing import ClassVar
-
 from rich.text import Text
-from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
-from textual.widgets import DataTable
 
 from surrogateshap_tui.state import Place, Ranking
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.widgets.ranking_columns import Column, columns
+from surrogateshap_tui.widgets.scrolling import Table
 
 
-class RankingTable(DataTable[Text]):
+class RankingTable(Table):
     """One game's contributors, best first, one row each, as wide as the widget."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-        Binding("g", "scroll_top", "First", show=False),
-        Binding("G", "scroll_bottom", "Last", show=False),
-    ]
-
     def __init__(self) -> None:
-        super().__init__(cursor_type="row", cell_padding=0, zebra_stripes=False)
+        super().__init__()
         self._ranking: Ranking | None = None
         self._laid_out: tuple[tuple[str, int], ...] = ()
         self._cells: list[tuple[Text, ...]] = []
