@@ -32,7 +32,6 @@ class HomeScreen(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,h", "app.quit", "Quit", show=False),
-        Binding("enter", "open", "Open", tooltip="open the spec or the run; a run that is going is attached to"),
         Binding("p", "plan", "Plan", tooltip="plan the spec, or the run's spec"),
         Binding("a", "apply", "Apply", tooltip="plan it, and ask whether to apply"),
         Binding("space", "mark", "Mark", tooltip="mark a run; two can be compared"),

@@ -32,7 +32,7 @@ VIEWS: dict[str, type[View]] = {
     "record": RecordView,
 }
 """The tabs, in the order of their number keys."""
-_OFFERED = ("apply", "stop", "pause", "reload", "turn", "toggle_closed", "detail", "verify")
+_OFFERED = ("apply", "stop", "pause", "reload", "turn", "toggle_closed", "verify")
 
 
 class WorkspaceScreen(Page):
@@ -50,7 +50,6 @@ class WorkspaceScreen(Page):
         Binding("s", "stop", "Stop", tooltip="stop the run after the batch in hand; again, at once"),
         Binding("left_square_bracket", "turn(-1)", "Previous game", key_display="["),
         Binding("right_square_bracket", "turn(1)", "Next game", key_display="]"),
-        Binding("enter", "detail", "Detail", tooltip="all about the selected contributor"),
         Binding("c", "toggle_closed", "Retrained", tooltip="proxy game; retraining game, from anchors"),
         Binding("v", "verify", "Verify", tooltip="check the record against its files"),
         Binding("r", "reload", "Reload", tooltip="read the spec again and plan anew"),
@@ -208,8 +207,6 @@ class WorkspaceScreen(Page):
                 return self.tab in ("run", "ranking", "diagnostics") and len(session.state.games) > 1
             case "toggle_closed":
                 return self.tab == "ranking" and session.can_close
-            case "detail":
-                return self.tab == "ranking" and session.ranking is not None
             case "verify":
                 return self.tab == "record" and session.results is not None and not session.verifying
             case _:
