@@ -181,7 +181,7 @@ async def test_nothing_is_scheduled_while_nothing_changes() -> None:
         looked = shelf.looked
         await pilot.pause(0.1)
         assert not app._timers
-        assert {timer() for timer in app.screen._timers} <= {app.screen._update_timer}  # Textual's own, which rests
+        assert set(app.screen._timers) <= {app.screen._update_timer}  # Textual's own, which rests
         assert shelf.looked == looked
 
 
