@@ -143,16 +143,14 @@ async def test_new_values_change_cells_and_keep_the_cursor_on_its_contributor() 
         await begin(pilot, app)
         await pilot.press("3", "j", "j")
         table = app.workspace.query_one(RankingTable)
-        rows = list(table.rows)
         swapped = (NAMES[2], NAMES[0], NAMES[1], *NAMES[3:])
         for _ in range(2):
             app.workspace.session.take(arrived(app, ranking(provisional=True, images=421, names=swapped)))
             app.workspace.session.flush()
         await pilot.pause()
-        assert list(table.rows) == rows
         assert table.selected.name == NAMES[2]
         assert table.cursor_row == 0
-        assert table.get_row_at(1)[1].plain.strip() == NAMES[0]
+        assert [place.name for place in table.listed] == list(swapped)
 
 
 async def test_a_ranking_without_intervals_claims_none() -> None:

@@ -6,7 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import DataTable, Footer, TabbedContent, TabPane, Tabs
+from textual.widgets import Footer, TabbedContent, TabPane, Tabs
 
 from surrogateshap_tui.messages import FromSession, OpenDetail, PlanLoaded, RunEnded, RunFollowed
 from surrogateshap_tui.plan_text import cost_lines, summary
@@ -133,9 +133,9 @@ class WorkspaceScreen(Page):
         self._show_view()
         self._show_offers()
 
-    @on(DataTable.RowSelected)
-    def _row_selected(self) -> None:
-        self.action_detail()
+    @on(RankingTable.Opened)
+    def _contributor_opened(self, message: RankingTable.Opened) -> None:
+        self.post_message(OpenDetail(self.session, message.place.name))
 
     def action_show(self, tab: str) -> None:
         """Goes to a tab."""
@@ -176,12 +176,6 @@ class WorkspaceScreen(Page):
     def action_toggle_closed(self) -> None:
         """Goes to the ranking of the retraining game, or back."""
         self.session.toggle_closed()
-
-    def action_detail(self) -> None:
-        """Opens the selected contributor."""
-        place = self.query_one(RankingView).selected
-        if place is not None:
-            self.post_message(OpenDetail(self.session, place.name))
 
     def action_verify(self) -> None:
         """Checks the record."""
