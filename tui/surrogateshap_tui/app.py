@@ -1,5 +1,6 @@
 """The app: opens screens, keeps the sessions that outlive them, and shows errors."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,11 +11,16 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.message import Message
+from textual.screen import ModalScreen
 
 from surrogateshap.errors import InterruptedRun, SurrogateShapError
-from surrogateshap_tui.exporting import Kind, export
+from surrogateshap.record.results import Results
+from surrogateshap.text import harmless
+from surrogateshap_tui.copying import takes_copies, write_copy
+from surrogateshap_tui.exporting import export, free_name
 from surrogateshap_tui.library import ApiLibrary, Library, Listing
 from surrogateshap_tui.messages import (
+    Copy,
     Failed,
     FromSession,
     LoadFailed,
@@ -28,6 +34,7 @@ from surrogateshap_tui.palette import PROVIDERS
 from surrogateshap_tui.screens.compare import CompareScreen
 from surrogateshap_tui.screens.detail import DetailScreen
 from surrogateshap_tui.screens.dialogs import ErrorPage, HelpPage, Question, keys_of
+from surrogateshap_tui.screens.export import ExportDialog, Wanted
 from surrogateshap_tui.screens.home import HomeScreen
 from surrogateshap_tui.screens.workspace import WorkspaceScreen
 from surrogateshap_tui.session import Session, told
@@ -43,6 +50,7 @@ class SurrogateShapApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "next_theme", "Theme", show=False, tooltip="another theme: dark, light, the terminal's colours"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, tooltip="commands: go to, open, find, export"),
+        Binding("x", "export", "Export", show=False, tooltip="write the results to a file"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="these keys"),
         Binding("q", "quit", "Quit", tooltip="quit; asks while a run that was started here is going"),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
@@ -56,6 +64,7 @@ class SurrogateShapApp(App[None]):
         self._target = target
         self._home = HomeScreen(library)
         self._quitting = False
+        self._copied = ""
 
     def on_mount(self) -> None:
         """Opens the first screen."""
@@ -104,16 +113,54 @@ class SurrogateShapApp(App[None]):
                 self.pop_screen()
             workspace.action_show(tab)
 
-    def export(self, kind: Kind) -> None:
-        """Writes the workspace's results to a file."""
+    def export(self, kind: str) -> None:
+        """Writes the workspace's results to a file of the working directory that isn't there yet."""
         results = self.workspace.session.results if self.workspace is not None else None
         if results is not None:
-            try:
-                path = export(results, kind, Path.cwd())
-            except SurrogateShapError as error:
-                self.push_screen(ErrorPage(error))
+            self._write(results, Wanted(kind, free_name(Path.cwd(), results.run, kind)))
+
+    def action_export(self) -> None:
+        """Asks in what format and where the results are written; before a file is replaced, again."""
+        results = self.workspace.session.results if self.workspace is not None else None
+        if results is None or isinstance(self.screen, ModalScreen):
+            return
+
+        def wanted(answer: Wanted | None) -> None:
+            if answer is None:
                 return
-            self.notify(str(path), title="Written", markup=False)
+            if not answer.path.exists():
+                self._write(results, answer)
+                return
+            lines = [harmless(str(answer.path), 500), "", "It is there already."]
+            question = Question("Replace the file?", lines, {"n": "Keep it", "y": "Replace it"})
+            self.push_screen(question, lambda said: self._write(results, answer, replace=True) if said == "y" else None)
+
+        self.push_screen(ExportDialog(results.run, Path.cwd()), wanted)
+
+    def _write(self, results: Results, wanted: Wanted, *, replace: bool = False) -> None:
+        try:
+            path = export(results, wanted.kind, wanted.path, replace=replace)
+        except SurrogateShapError as error:
+            self.push_screen(ErrorPage(error))
+            return
+        self.notify(harmless(str(path), 500), title="Written", markup=False)
+
+    @on(Copy)
+    def _copy(self, message: Copy) -> None:
+        """To the clipboard; to a file where the terminal takes nothing, or where the same is asked for twice."""
+        if message.text != self._copied and takes_copies(message.text, os.environ):
+            self._copied = message.text
+            self.copy_to_clipboard(message.text)
+            said = "Where the terminal doesn't take it, the same key again writes it to a file."
+            self.notify(said, title=f"Copied {message.what}", markup=False)
+            return
+        self._copied = ""
+        try:
+            path = write_copy(message.text, Path.cwd(), message.name)
+        except SurrogateShapError as error:
+            self.push_screen(ErrorPage(error))
+            return
+        self.notify(harmless(str(path), 500), title=f"Written {message.what}", markup=False)
 
     # What sessions say
 

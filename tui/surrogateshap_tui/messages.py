@@ -96,6 +96,15 @@ class OpenComparison(Message):
 
 
 @dataclass
+class Copy(Message):
+    """A screen asks to copy a text; `what` says in words what it is, `name` how a file with it is called."""
+
+    what: str
+    text: str
+    name: str
+
+
+@dataclass
 class Failed(Message):
     """Something can't be done; the app shows why and goes on."""
 

@@ -13,6 +13,8 @@ from surrogateshap import units
 from surrogateshap.events import GameInfo
 from surrogateshap.record.fidelity import agreement
 from surrogateshap.text import harmless
+from surrogateshap_tui.copying import ranking_tsv
+from surrogateshap_tui.messages import Copy
 from surrogateshap_tui.scale import Scale
 from surrogateshap_tui.session import Session
 from surrogateshap_tui.state import Grade, Place, Ranking, RunState
@@ -29,6 +31,8 @@ class RankingView(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="show contributors whose name contains …"),
         Binding("colon", "jump", "Go to", key_display=":", show=False, tooltip="go to a rank or a name"),
+        Binding("y", "copy(False)", "Copy", tooltip="copy the selected row, as tab-separated text"),
+        Binding("Y", "copy(True)", "Copy all", show=False, tooltip="copy the ranking, as it is shown"),
         Binding("escape", "show_all", "All", tooltip="take the filter off"),
     ]
 
@@ -51,6 +55,7 @@ class RankingView(Vertical):
     def show(self, session: Session) -> None:
         """See views."""
         self._session = session
+        self._show_filter()
         state, game, ranking = session.state, session.game, session.ranking
         estimated = session.estimated and session.can_close
         self.query_one(GameTabs).show(state.games, game)
@@ -78,14 +83,26 @@ class RankingView(Vertical):
         self.query_one(Prompt).open("jump", "Rank or name:")
         self._show_filter()
 
+    def action_copy(self, everything: bool) -> None:
+        """Copies the ranking as it is shown, or the selected row."""
+        table, ranking = self.query_one(RankingTable), self._ranking
+        places = table.listed if everything else [table.selected] if table.selected else []
+        if ranking is not None and places:
+            what = units.plural(len(places), "row") if everything else harmless(places[0].name, 60)
+            run = self._session.state.run if self._session is not None else ""
+            self.post_message(Copy(what, ranking_tsv(ranking.game, places), f"{run or 'surrogateshap'}-ranking"))
+
     def action_show_all(self) -> None:
         """Takes the filter off."""
         self._filter("")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leaves `escape` to the screen where nothing is filtered."""
-        table = self.query_one(RankingTable)
-        return bool(table.filtered_by) if action == "show_all" else table.display
+        if action == "show_all":
+            return bool(self.query_one(RankingTable).filtered_by)
+        if action in ("filter", "jump"):
+            return self.query_one(RankingTable).display and not self.query_one(Prompt).kind
+        return True
 
     @on(Prompt.Typed)
     def _prompt_typed(self, message: Prompt.Typed) -> None:

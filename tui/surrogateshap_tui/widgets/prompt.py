@@ -67,6 +67,7 @@ class Prompt(Horizontal):
             line.value = words
         line.cursor_position = len(words)
         line.focus()
+        self.refresh_bindings()
 
     def action_close(self, kept: bool) -> None:
         """Asks no more."""
