@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from surrogateshap.doctor import calibrate as calibrate
 from surrogateshap.doctor import doctor as doctor
-from surrogateshap.errors import PlanError, Problem, SpecError
+from surrogateshap.errors import PlanError, Problem, SpecError, SurrogateShapError
 from surrogateshap.housekeeping import forget as forget
 from surrogateshap.housekeeping import gc as gc
 from surrogateshap.housekeeping import run_details as run_details
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from polars import DataFrame
 
-    from surrogateshap.events import Emit, Event
+    from surrogateshap.events import Emit, Event, GameInfo
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
+    from surrogateshap.record.contributor import ContributorData
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.record.verify import VerifyReport
     from surrogateshap.spec.model import PayoutSection, Spec
@@ -149,6 +151,53 @@ def show(target: str, *, store: Path | None = None) -> "Results":
     opened, row = find_run(target, store)
     with opened:
         return results_of(opened, row)
+
+
+def contributor(
+    target: str,
+    game: "GameInfo",
+    name: str,
+    *,
+    store: Path | None = None,
+    images: int = 0,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> "ContributorData":
+    """What one contributor of a finished run is made of, and where its value in a game comes from.
+
+    With `images`, as many of the pool's images that weigh most for it. What can't be had, because the spec isn't where
+    it was or an input has changed, is left empty and noted. Raises RunError where there is no such run.
+    """
+    from surrogateshap.execute.contributor import made_of, sizes_of
+    from surrogateshap.execute.samples import samples
+    from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.hub import pins_of
+    from surrogateshap.record.contributor import ContributorData
+
+    opened, row = find_run(target, store)
+    data, notes = ContributorData(), []
+    with opened:
+        named = (game.grouping, game.utility, game.proxy)
+        of_game = next((o for o in results_of(opened, row).games if (o.grouping, o.utility, o.proxy) == named), None)
+        names = [one.name for one in of_game.contributors] if of_game is not None else []
+        try:
+            data = replace(data, sizes=sizes_of(opened.root / "runs" / row.run, game, names, name))
+        except Exception as error:  # a damaged file: polars' errors have no common base
+            notes.append(f"The coalitions' values can't be read: {harmless(str(error))}")
+        try:
+            spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
+            made = opened.get_json(row.plan)
+            pins = pins_of(made["inputs"]) if made is not None else None
+            compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
+            if compiled.run != row.run:
+                refuse_moved(made, compiled, row.run)
+            data = replace(made_of(compiled, game.grouping, name), sizes=data.sizes)
+            if images:
+                found = samples(compiled, opened, {(game.grouping, game.proxy): [name]}, images)
+                data = replace(data, images=tuple(png for one in found for png in one.images))
+        except SurrogateShapError as error:
+            notes.append(f"Conditions and images can't be had: {error.message}")
+    return replace(data, notes=tuple(notes))
 
 
 def evaluate(

@@ -23,7 +23,10 @@ class Format:
 
 
 def _text(make: Callable[[Results], str]) -> Write:
-    return lambda results, path: path.write_text(make(results), encoding="utf-8") and None
+    def write(results: Results, path: Path) -> None:
+        path.write_text(make(results), encoding="utf-8")
+
+    return write
 
 
 def _csv(results: Results) -> str:
