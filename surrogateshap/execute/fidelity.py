@@ -22,6 +22,7 @@ from surrogateshap.record.ranking import ranked_contributors
 from surrogateshap.record.results import (
     UNCORRECTED,
     AnchorKind,
+    AnchorPoint,
     CalibrationBin,
     ClosedGap,
     Fidelity,
@@ -32,6 +33,8 @@ from surrogateshap.record.results import (
 from surrogateshap.spec.model import Spec
 from surrogateshap.store import Store
 
+MOST_POINTS = 500
+"""Anchors that results keep one by one."""
 _UNKNOWN = "Fidelity could not be measured: "
 
 
@@ -68,6 +71,10 @@ def measure(
         calibration=tuple(CalibrationBin(anchors=m, proxy=x, retrained=y) for m, x, y in found.bins),
         closed=_closed(design, game, result, (masks, proxy, retrained), shapley, spec),
         notes=tuple(said),
+        points=tuple(
+            AnchorPoint(proxy=x, retrained=y)
+            for x, y in zip(proxy[:MOST_POINTS].tolist(), retrained[:MOST_POINTS].tolist(), strict=True)
+        ),
     )
     return fidelity, ""
 
