@@ -1,11 +1,15 @@
 """A digits run as canned data, and a source that plays it: no model, no store, no clock."""
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from threading import Event as Flag
 
+import numpy as np
+from PIL import Image
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.library import Listing
+from surrogateshap_tui.made import Made, Provenance
 
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
 from surrogateshap.events import (
@@ -31,6 +35,7 @@ from surrogateshap.plan.model import (
     PoolPlan,
     Stage,
 )
+from surrogateshap.record.contributor import Condition, ContributorData, Overlap, SizeValue
 from surrogateshap.record.results import (
     CalibrationBin,
     ClosedGap,
@@ -333,6 +338,7 @@ class CannedSource:
         self.status: str | None = None
         self.finished = results
         self.failure = failure
+        self.data = contributor_data()
         self._plan = plan
         self._first, self._second = tuple(first), tuple(second)
 
@@ -374,6 +380,14 @@ class CannedSource:
             self.status = "done" if self.failure is None else "failed"
         return [(number, event) for number, event in self.log if number > after], self.status
 
+    def made(self) -> Made:
+        """The canned folder."""
+        return made_of_plan(make_plan(cached=True))
+
+    def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
+        """The same of everyone."""
+        return self.data
+
     def verify(self) -> VerifyReport:
         """A record that holds."""
         self.verified += 1
@@ -381,6 +395,41 @@ class CannedSource:
             Check(name=name, holds=True, detail=f"sha256 {'ab' * 32}") for name in ("plan.json", "results.json")
         )
         return VerifyReport(record="record.json", holds=True, checks=checks)
+
+
+def made_of_plan(plan: Plan) -> Made:
+    """What the canned run's folder says."""
+    record = Provenance(
+        subjects=(("plan.json", "ab" * 32), ("results.json", "cd" * 32)),
+        inputs=tuple((file.role, file.name, file.digest) for file in plan.inputs),
+        versions=(("surrogateshap", "0.1.0"), ("python", "3.11.9"), ("torch", "2.6.0")),
+        devices=("cpu, float32, threads: 1",),
+        batch_size="64",
+        seeds=(("spec", "0"),),
+        limits=(
+            "The values are those of a proxy game: every coalition is measured on images of one frozen model.",
+            "This record is not signed: its digests find damage, not forgery.",
+        ),
+    )
+    return Made(".surrogateshap/runs/" + RUN, plan, record)
+
+
+def contributor_data() -> ContributorData:
+    """What the first writer is made of."""
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(4):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(buffer, "PNG")
+        images.append(buffer.getvalue())
+    return ContributorData(
+        rows=72,
+        conditions=tuple(Condition(str(digit), 12 - digit) for digit in range(6)),
+        conditions_in_all=6,
+        overlaps=(Overlap("region", "south", 50, 0.4), Overlap("region", "north", 22, 0.1)),
+        sizes=tuple(SizeValue(size, size, 1.5 - 0.1 * size, 0.02, 0.2, 100) for size in range(14)),
+        images=tuple(images),
+    )
 
 
 def summary_of(run: str, status: str = "done", *, spec: str = "specs/digits.toml", updated: float = 0.0) -> RunSummary:

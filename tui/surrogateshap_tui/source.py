@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Protocol
 
 from surrogateshap.errors import RunError
-from surrogateshap.events import Event
+from surrogateshap.events import Event, GameInfo
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.results import Results
 from surrogateshap.record.verify import VerifyReport
 from surrogateshap_tui.jobs import ChildJob, Job
+from surrogateshap_tui.made import Made, read_made
 
 RUNNING = "running"
 """The status of a run that some process is executing now."""
@@ -40,6 +42,12 @@ class Source(Protocol):
 
     def verify(self) -> VerifyReport:
         """Checks the finished run's record against the files beside it."""
+
+    def made(self) -> Made:
+        """What the finished run's folder says of it."""
+
+    def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
+        """What a contributor of the finished run is made of, with at most `images` images."""
 
 
 class ApiSource:
@@ -96,3 +104,23 @@ class ApiSource:
         from surrogateshap import api
 
         return api.verify(api.run_folder(self.target, store=self._store))
+
+    def made(self) -> Made:
+        """See Source."""
+        from surrogateshap import api
+
+        return read_made(api.run_folder(self.target, store=self._store))
+
+    def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
+        """See Source."""
+        from surrogateshap import api
+
+        return api.contributor(
+            self.target,
+            game,
+            name,
+            store=self._store,
+            images=images,
+            allow_paths=self._allow_paths,
+            allow_plugins=self._allow_plugins,
+        )
