@@ -1,4 +1,4 @@
-"""What changed between the specs and inputs of two runs, in words. Pure; the one place that says where they come from."""
+"""What changed between the specs and inputs of two runs, in words. Pure; all that screens know of it."""
 
 from dataclasses import dataclass
 

@@ -17,10 +17,12 @@ MOST = 74_000
 _COLUMNS = ("rank", "rank_low", "rank_high", "name", "rows", "value", "low", "high", "share")
 
 
-def ranking_tsv(game: GameInfo, places: Iterable[Place]) -> str:
-    """A row per contributor, with titles; every number with all its digits."""
-    named = (game.grouping, game.utility, game.proxy)
-    rows = ([*named, *(getattr(place, column) for column in _COLUMNS)] for place in places)
+def places_tsv(found: Iterable[tuple[GameInfo, Place]]) -> str:
+    """A row per contributor and game, with titles; every number with all its digits."""
+    rows = (
+        [game.grouping, game.utility, game.proxy, *(getattr(place, column) for column in _COLUMNS)]
+        for game, place in found
+    )
     return tsv(("grouping", "utility", "proxy", *_COLUMNS), rows)
 
 

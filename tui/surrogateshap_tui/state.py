@@ -114,6 +114,16 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Look:
+    """How wide a game's intervals were when it was looked at."""
+
+    game: GameInfo
+    images: int
+    median: float
+    widest: float
+
+
+@dataclass(frozen=True)
 class RunState:
     """All that the run and ranking views show."""
 
@@ -134,6 +144,8 @@ class RunState:
     warnings: tuple[str, ...] = ()
     error: str = ""
     remedy: str = ""
+    looks: tuple[Look, ...] = ()
+    """In the order of the images that they rested on, of rankings with intervals."""
     stopped: tuple[Stopped, ...] = ()
     """How each pool ended, where the spec has a stopping rule."""
 
@@ -260,6 +272,7 @@ def _begun(state: RunState, event: RunStarted) -> RunState:
         stages=_waiting(event.stages),
         games=event.games,
         rankings=rankings,
+        looks=state.looks if event.run == state.run else (),
     )
 
 
@@ -305,12 +318,22 @@ def _halted(state: RunState) -> RunState:
 
 
 def _with_ranking(state: RunState, ranking: Ranking) -> RunState:
+    state = _with_look(state, ranking)
     old = state.ranking(ranking.game)
     if old is not None and old.grade > ranking.grade:
         return state
     others = tuple(other for other in state.rankings if other.game != ranking.game)
     games = state.games if ranking.game in state.games else (*state.games, ranking.game)
     return replace(state, games=games, rankings=(*others, ranking))
+
+
+def _with_look(state: RunState, ranking: Ranking) -> RunState:
+    widths = sorted(place.high - place.low for place in ranking.places)
+    if not widths or not widths[-1] > 0:
+        return state
+    look = Look(ranking.game, ranking.images, widths[len(widths) // 2], widths[-1])
+    others = (one for one in state.looks if (one.game, one.images) != (look.game, look.images))
+    return replace(state, looks=tuple(sorted((*others, look), key=lambda one: one.images)))
 
 
 def _ranking_of(event: RankingUpdated) -> Ranking:

@@ -1,40 +1,65 @@
-"""One contributor: its place in every game, its flags, and what it is worth together with others."""
+"""One contributor: its value in every game, where that comes from, and what it is made of."""
 
-from collections.abc import Iterator
+import io
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+import numpy as np
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widgets import Footer
 
-from surrogateshap import units
-from surrogateshap_tui.messages import FromSession
-from surrogateshap_tui.scale import Scale
+from surrogateshap.events import GameInfo
+from surrogateshap.record.contributor import ContributorData
+from surrogateshap.text import harmless
+from surrogateshap_tui.copying import places_tsv
+from surrogateshap_tui.errors import known
+from surrogateshap_tui.messages import Copy, FromSession
 from surrogateshap_tui.screens.page import Page
 from surrogateshap_tui.session import Session
-from surrogateshap_tui.state import Place, Ranking, RunState
-from surrogateshap_tui.theme import Palette
-from surrogateshap_tui.views.ranking import draw_place
+from surrogateshap_tui.views.contributor import draw_made_of, draw_worth, places
 from surrogateshap_tui.widgets.picture import Picture, plain
 from surrogateshap_tui.widgets.scrolling import Scroll
+from surrogateshap_tui.widgets.thumbnails import Thumbnails
 
-_PAIRS = 10
-"""Interactions that are shown."""
+_IMAGES = 16
+"""Sample images that are asked for."""
+
+
+@dataclass
+class Loaded(Message):
+    """What a contributor is made of, and where its value in a game comes from."""
+
+    game: GameInfo
+    data: ContributorData
 
 
 class DetailScreen(Page):
     """Follows the session: the figures change while a run goes on."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left_square_bracket", "turn(-1)", "Previous game", key_display="["),
+        Binding("right_square_bracket", "turn(1)", "Next game", key_display="]"),
+        Binding("y", "copy", "Copy", tooltip="copy its places in all games, as tab-separated text"),
+    ]
+
     def __init__(self, session: Session, name: str) -> None:
         super().__init__()
         self.session, self.contributor = session, name
+        self._data: dict[GameInfo, ContributorData] = {}
+        self._asked: set[GameInfo] = set()
 
     def compose(self) -> ComposeResult:
         """See Screen."""
         yield Picture(id="status")
         with Scroll():
             yield Picture(id="detail")
+            yield Picture(id="made-of")
+            yield Thumbnails(2, id="samples")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -47,60 +72,62 @@ class DetailScreen(Page):
         """The session goes on without this screen."""
         self.session.unlisten(self._session_changed)
 
+    def action_turn(self, step: int) -> None:
+        """Goes to another game."""
+        self.session.turn(step)
+
+    def action_copy(self) -> None:
+        """Copies its places in all games of its grouping."""
+        ranking = self.session.ranking
+        if ranking is not None:
+            found = places(self.session.state, ranking.game.grouping, self.contributor)
+            text = places_tsv((one.game, place) for one, place in found)
+            self.post_message(Copy(harmless(self.contributor, 60), text, f"{self.session.state.run}-contributor"))
+
     def _session_changed(self, _: FromSession | None) -> None:
+        self._ask()
         name, state, ranking = self.contributor, self.session.state, self.session.ranking
-        title = Text(self.session.title).append(" / ").append(plain(name))
+        title = Text(harmless(self.session.title)).append(" / ").append(plain(name))
         self.query_one("#status", Picture).show(
             lambda palette, _: Text.assemble(("surrogateshap  ", palette.heading), title)
         )
-        if ranking is not None:
-            self.query_one("#detail", Picture).show(lambda palette, _: draw_detail(state, ranking, name, palette))
-
-
-def draw_detail(state: RunState, ranking: Ranking, name: str, palette: Palette) -> RenderableType:
-    """A contributor in the game that is shown, then in all games of its grouping, then its interactions."""
-    place = place_of(ranking, name)
-    if place is None:
-        return Text("It is not in this game: it belongs to another grouping.", palette.muted)
-    parts: list[RenderableType] = [draw_place(place, ranking, palette), Text(), Text("In every game", palette.heading)]
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=palette.muted)
-    for title in ("Utility", "Proxy", "Rank", "Value", "Interval", "Share"):
-        table.add_column(title, justify="right" if title in ("Value", "Share") else "left")
-    for other, found in places(state, ranking.game.grouping, name):
-        scale = Scale((found.value, found.low, found.high))
-        span = f" ({found.rank_low}–{found.rank_high})" if found.rank_low is not None else ""
-        table.add_row(
-            plain(other.game.utility),
-            plain(other.game.proxy),
-            Text(f"{found.rank} of {len(other.places)}{span}"),
-            Text(scale(found.value)),
-            Text(f"{scale(found.low)} … {scale(found.high)}"),
-            Text(units.percent(found.share)),
+        if ranking is None:
+            return
+        data, busy = self._data.get(ranking.game), ranking.game in self._asked
+        self.query_one("#detail", Picture).show(
+            lambda palette, width: draw_worth(state, ranking, name, data, palette, width)
         )
-    parts.append(table)
-    result = ranking.result
-    pairs = [one for one in (result.interactions or ()) if name in (one.a, one.b)] if result else []
-    if pairs:
-        parts += [Text(), Text("Strongest interactions", palette.heading)]
-        scale = Scale([pair.value for pair in pairs])
-        for pair in pairs[:_PAIRS]:
-            other_name = pair.b if pair.a == name else pair.a
-            words = "worth more together" if pair.value > 0 else "worth less together"
-            parts.append(
-                Text(f"{scale(pair.value):>10}  ").append(plain(other_name)).append(f"  {words}", palette.muted)
-            )
-    return Group(*parts)
+        self.query_one("#made-of", Picture).show(lambda palette, _: draw_made_of(data, busy, palette))
+
+    def _ask(self) -> None:
+        """Looks up what the contributor is made of, once per game and once the results are there."""
+        game = self.session.game
+        if game is not None and self.session.results is not None and game not in self._asked:
+            self._asked.add(game)
+            self.run_worker(partial(self._read, game), thread=True)
+
+    def _read(self, game: GameInfo) -> None:
+        try:
+            data = self.session.source.contributor(game, self.contributor, _IMAGES)
+        except Exception as error:
+            data = ContributorData(notes=(known(error).message,))
+        self.post_message(Loaded(game, data))
+
+    @on(Loaded)
+    def _loaded(self, message: Loaded) -> None:
+        self._data[message.game] = message.data
+        if message.game == self.session.game:
+            images = [pixels for png in message.data.images if (pixels := _pixels(png)) is not None]
+            self.query_one("#samples", Thumbnails).show(images)
+        self._session_changed(None)
 
 
-def place_of(ranking: Ranking, name: str) -> Place | None:
-    """The contributor's place; None where the ranking's grouping has no such contributor."""
-    return next((place for place in ranking.places if place.name == name), None)
+def _pixels(png: bytes) -> np.ndarray | None:
+    """(H, W, 3) uint8; None for what is no image."""
+    from PIL import Image
 
-
-def places(state: RunState, grouping: str, name: str) -> Iterator[tuple[Ranking, Place]]:
-    """The contributor's place in each game of its grouping, in the order of the games."""
-    for game in state.games:
-        ranking = state.ranking(game) if game.grouping == grouping else None
-        place = place_of(ranking, name) if ranking else None
-        if ranking is not None and place is not None:
-            yield ranking, place
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:
+            return np.asarray(opened.convert("RGB"), np.uint8)
+    except Exception:  # what Pillow raises on damaged bytes has no common base
+        return None

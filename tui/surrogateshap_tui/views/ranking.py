@@ -13,7 +13,7 @@ from surrogateshap import units
 from surrogateshap.events import GameInfo
 from surrogateshap.record.fidelity import agreement
 from surrogateshap.text import harmless
-from surrogateshap_tui.copying import ranking_tsv
+from surrogateshap_tui.copying import places_tsv
 from surrogateshap_tui.messages import Copy
 from surrogateshap_tui.scale import Scale
 from surrogateshap_tui.session import Session
@@ -90,7 +90,9 @@ class RankingView(Vertical):
         if ranking is not None and places:
             what = units.plural(len(places), "row") if everything else harmless(places[0].name, 60)
             run = self._session.state.run if self._session is not None else ""
-            self.post_message(Copy(what, ranking_tsv(ranking.game, places), f"{run or 'surrogateshap'}-ranking"))
+            self.post_message(
+                Copy(what, places_tsv((ranking.game, place) for place in places), f"{run or 'surrogateshap'}-ranking")
+            )
 
     def action_show_all(self) -> None:
         """Takes the filter off."""
