@@ -1,7 +1,7 @@
 """What workers post to the app, and the queue in which events wait for the next redraw."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -11,6 +11,8 @@ from surrogateshap.events import DeviceProgress, Event, StageProgress
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.results import Results
 from surrogateshap.record.verify import VerifyReport
+from surrogateshap_tui.changes import SpecChanges
+from surrogateshap_tui.made import Made
 
 if TYPE_CHECKING:
     from surrogateshap_tui.library import Listing
@@ -64,10 +66,11 @@ class LoadFailed(FromSession):
 
 @dataclass
 class RecordVerified(FromSession):
-    """The record was checked, or why it can't be."""
+    """The record was checked, or why it can't be; `made` is what the folder says besides."""
 
     report: VerifyReport | None
     error: SurrogateShapError | None = None
+    made: Made = field(default_factory=Made)
 
 
 @dataclass
@@ -124,6 +127,7 @@ class Compared(Message):
 
     left: Results
     right: Results
+    changes: SpecChanges
 
 
 class Inbox:

@@ -16,6 +16,7 @@ from surrogateshap.units import duration
 from surrogateshap_tui import workers
 from surrogateshap_tui.errors import known
 from surrogateshap_tui.jobs import Job
+from surrogateshap_tui.made import Made
 from surrogateshap_tui.messages import (
     EventArrived,
     FromSession,
@@ -61,6 +62,8 @@ class Session:
         self.problem: SurrogateShapError | None = None
         """Why there is no plan."""
         self.report: VerifyReport | None = None
+        self.made = Made()
+        """What the finished run's folder says; read when it is verified."""
         self.loading = False
         self.verifying = False
         self.job: Job | None = None
@@ -254,7 +257,7 @@ class Session:
                 self.problem = message.error
             case RecordVerified():
                 self.verifying = False
-                self.report = message.report
+                self.report, self.made = message.report, message.made
         self._tell(message)
 
     def _absorb(self) -> bool:

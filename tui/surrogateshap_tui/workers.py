@@ -9,6 +9,7 @@ from textual.message import Message
 from surrogateshap.errors import RunError, SurrogateShapError
 from surrogateshap_tui.errors import known
 from surrogateshap_tui.jobs import Job
+from surrogateshap_tui.made import Made
 from surrogateshap_tui.messages import EventArrived, LoadFailed, PlanLoaded, RecordVerified, RunEnded, RunFollowed
 from surrogateshap_tui.source import RUNNING
 
@@ -30,13 +31,15 @@ def load(session: "Session", post: Post) -> None:
 
 
 def verify(session: "Session", post: Post) -> None:
-    """Checks the record."""
+    """Checks the record, and reads what it says."""
+    made = Made()
     try:
+        made = session.source.made()
         report = session.source.verify()
     except Exception as error:
-        post(RecordVerified(session, None, known(error)))
+        post(RecordVerified(session, None, known(error), made))
         return
-    post(RecordVerified(session, report))
+    post(RecordVerified(session, report, made=made))
 
 
 def follow(
