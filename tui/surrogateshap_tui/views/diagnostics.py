@@ -66,7 +66,7 @@ def draw_diagnostics(
     )
     fit, agrees = Group(*_fit(result, palette)), Group(*_fidelity(result.fidelity, target, palette))
     plots: list[RenderableType] = [fit, Text(), agrees]
-    if width >= _BESIDE:
+    if width >= _BESIDE and result.fidelity is not None:
         beside = Table.grid(padding=(0, 4, 0, 0), expand=True)
         beside.add_column(ratio=1)
         beside.add_column(ratio=1)

@@ -35,8 +35,8 @@ def fitted(games: Sequence[GameInfo], current: int, width: int) -> tuple[str, tu
     """
     if not games:
         return "", (), ""
-    one = len({game.grouping for game in games}) == 1
-    short = [f"{game.utility} / {game.proxy}" if one else str(game) for game in games]
+    own = games[current].grouping
+    short = [f"{game.utility} / {game.proxy}" if game.grouping == own else str(game) for game in games]
     labels = [harmless(text, _NAME_MOST) for text in short]
     number = f"game {current + 1} of {len(games)}  "
     ends = len(number) + (len(f"‹ {len(games)} ") + len(f" {len(games)} ›") if len(games) > 1 else 0)
