@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from surrogateshap_tui.made import Made, read_made
+from surrogateshap_tui.source import ApiSource
 
 from surrogateshap import api
 from surrogateshap.events import GameInfo
@@ -45,6 +46,16 @@ def test_conditions_overlaps_sizes_and_images(finished: tuple[Project, Results])
         assert len(data.sizes) == len(MIXES)
         assert len(data.images) == 3
         assert Image.open(io.BytesIO(data.images[0])).size == (SIDE, SIDE)
+
+
+def test_the_terminal_ui_gets_the_same(finished: tuple[Project, Results]) -> None:
+    project, results = finished
+    spec, name = str(project.folder / "spec.toml"), next(iter(MIXES))
+    source = ApiSource(spec, store=None, allow_paths=())
+    assert source.contributor(GAME, name, 2) == api.contributor(spec, GAME, name, images=2)
+    made = source.made()
+    assert made.plan is not None
+    assert made.plan.run == results.run
 
 
 def test_what_is_not_there_is_noted(finished: tuple[Project, Results], tmp_path: Path) -> None:

@@ -169,3 +169,16 @@ def test_of_each_device_the_newest_is_kept_and_a_new_attempt_begins_without() ->
     state = reduce_all(RunState(), [started(), told("cpu", 1), told("cuda:0", 5), told("cpu", 3)])
     assert [(one.device, one.images, one.utilisation) for one in state.devices] == [("cpu", 3, 0.5), ("cuda:0", 5, 0.5)]
     assert reduce_all(state, [started(resumed=True)]).devices == ()
+
+
+def test_how_wide_intervals_were_is_kept_by_number_of_images() -> None:
+    state = reduce_all(RunState(), (started(), *(ranking(provisional=True, images=images) for images in (400, 1600))))
+    again = reduce_all(state, (ranking(provisional=True, images=1600), ranking(provisional=True, images=100)))
+    assert [look.images for look in again.looks] == [100, 400, 1600]
+    widths = [look.median for look in again.looks]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] / widths[2] == pytest.approx(4)
+    event = ranking(provisional=True, images=500)
+    points = tuple(row.model_copy(update={"low": row.value, "high": row.value}) for row in event.contributors)
+    assert reduce_all(again, (event.model_copy(update={"contributors": points}),)).looks == again.looks
+    assert reduce_all(again, (started(),)).looks == again.looks

@@ -119,6 +119,10 @@ class SurrogateShapApp(App[None]):
         if results is not None:
             self._write(results, Wanted(kind, free_name(Path.cwd(), results.run, kind)))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offers only what can be done now."""
+        return (self.workspace is not None and self.workspace.session.results is not None) or action != "export"
+
     def action_export(self) -> None:
         """Asks in what format and where the results are written; before a file is replaced, again."""
         results = self.workspace.session.results if self.workspace is not None else None

@@ -51,7 +51,10 @@ class DetailScreen(Page):
         super().__init__()
         self.session, self.contributor = session, name
         self._data: dict[GameInfo, ContributorData] = {}
+        self._images: dict[GameInfo, list[np.ndarray]] = {}
         self._asked: set[GameInfo] = set()
+        self._shown: GameInfo | None = None
+        """Whose images are in sight."""
 
     def compose(self) -> ComposeResult:
         """See Screen."""
@@ -98,6 +101,10 @@ class DetailScreen(Page):
             lambda palette, width: draw_worth(state, ranking, name, data, palette, width)
         )
         self.query_one("#made-of", Picture).show(lambda palette, _: draw_made_of(data, busy, palette))
+        shown = ranking.game if data is not None else None
+        if shown != self._shown:
+            self._shown = shown
+            self.query_one("#samples", Thumbnails).show(self._images[shown] if shown is not None else [])
 
     def _ask(self) -> None:
         """Looks up what the contributor is made of, once per game and once the results are there."""
@@ -116,9 +123,7 @@ class DetailScreen(Page):
     @on(Loaded)
     def _loaded(self, message: Loaded) -> None:
         self._data[message.game] = message.data
-        if message.game == self.session.game:
-            images = [pixels for png in message.data.images if (pixels := _pixels(png)) is not None]
-            self.query_one("#samples", Thumbnails).show(images)
+        self._images[message.game] = [pixels for png in message.data.images if (pixels := _pixels(png)) is not None]
         self._session_changed(None)
 
 

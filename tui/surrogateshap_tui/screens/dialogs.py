@@ -25,6 +25,7 @@ MARKS = (
     ("· > ✓ = !", "a stage of the run waits, runs, is done, was cached, was stopped"),
     ("│ ━ ●", "zero, the value's bar, the value"),
     ("├─┤", "the value's interval"),
+    ("▲ ▼", "sorted by this column, rising or falling"),
 )
 
 

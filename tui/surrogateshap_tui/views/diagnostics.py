@@ -39,21 +39,31 @@ class DiagnosticsView(Scroll):
         ranking = session.state.ranking(game) if game else None
         result = ranking.result if ranking else None
         looks = tuple(one for one in session.state.looks if one.game == game)
+        rounds = game is not None and any(one.proxy == game.proxy and one.rounds > 1 for one in session.state.stopped)
         number = f"game {session.state.games.index(game) + 1} of {len(session.state.games)}" if game else ""
         picture = self.query_one(Picture)
         if result is None:
             reason = f"{standing(ranking).capitalize()}: a game is diagnosed once its results are there."
             picture.show(
-                lambda palette, width: Group(Text(reason, palette.muted), Text(), *_looks(looks, None, palette))
+                lambda palette, width: Group(Text(reason, palette.muted), Text(), *_looks(looks, None, rounds, palette))
             )
         else:
-            picture.show(lambda palette, width: draw_diagnostics(result, looks, target, number, palette, width))
+            picture.show(lambda palette, width: draw_diagnostics(result, looks, rounds, target, number, palette, width))
 
 
 def draw_diagnostics(
-    result: GameResult, looks: Sequence[Look], target: str, number: str, palette: Palette, width: int
+    result: GameResult,
+    looks: Sequence[Look],
+    rounds: bool,
+    target: str,
+    number: str,
+    palette: Palette,
+    width: int,
 ) -> RenderableType:
-    """One game's diagnostics: in words, then as plots; `target` is what commands name the run by."""
+    """One game's diagnostics: in words, then as plots.
+
+    `target` is what commands name the run by; `rounds` says that the pool was filled in more rounds than one.
+    """
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     table.add_column(width=16)
     table.add_column(ratio=1)
@@ -72,7 +82,7 @@ def draw_diagnostics(
         beside.add_column(ratio=1)
         beside.add_row(fit, agrees)
         plots = [beside]
-    return Group(title, Text(), table, Text(), *plots, Text(), *_looks(looks, result, palette))
+    return Group(title, Text(), table, Text(), *plots, Text(), *_looks(looks, result, rounds, palette))
 
 
 def diagnosis(result: GameResult) -> tuple[tuple[str, str], ...]:
@@ -166,7 +176,9 @@ def _plot(points: Sequence[tuple[float, float]], x: str, y: str, palette: Palett
     yield Text(f"{'':>{room}}  {ends[0]}{ends[1]:>{40 - len(ends[0])}}  {x}", palette.muted, no_wrap=True)
 
 
-def _looks(looks: Sequence[Look], result: GameResult | None, palette: Palette) -> Iterator[RenderableType]:
+def _looks(
+    looks: Sequence[Look], result: GameResult | None, rounds: bool, palette: Palette
+) -> Iterator[RenderableType]:
     """Interval against number of images: as it was measured, then what more images may give."""
     yield Text("Intervals against number of images", palette.heading)
     widths = [end for one in looks for end in (one.median, one.widest)]
@@ -185,10 +197,10 @@ def _looks(looks: Sequence[Look], result: GameResult | None, palette: Palette) -
         table.add_row(images, Text(scale(more), palette.muted), bar, Text("expected, not measured", palette.muted))
     if len(looks) or more is not None:
         yield table
-    if len(looks) < 2:
-        yield Text(
-            "measured at one number of images: with budget.stop_when a run is looked at round by round"
-            if looks
-            else "not measured yet",
-            palette.muted,
-        )
+    if not looks:
+        yield Text("not measured yet", palette.muted)
+    elif len(looks) == 1 and rounds:
+        yield Text("those of the pool's rounds are shown where the run is opened by its name", palette.muted)
+    elif len(looks) == 1:
+        said = "measured at one number of images: with budget.stop_when a run is looked at round by round"
+        yield Text(said, palette.muted)

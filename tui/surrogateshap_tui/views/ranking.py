@@ -61,7 +61,7 @@ class RankingView(Vertical):
         self.query_one(GameTabs).show(state.games, game)
         table = self.query_one(RankingTable)
         table.display = ranking is not None
-        if ranking is not self._ranking:
+        if ranking is not self._ranking and ranking != self._ranking:
             table.show(ranking)
             self._ranking = ranking
         self.query_one("#game", Picture).show(lambda palette, _: draw_game(state, game, ranking, palette, estimated))
