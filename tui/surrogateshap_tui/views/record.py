@@ -96,9 +96,9 @@ def _outcome(report: VerifyReport | None, busy: bool, palette: Palette) -> Text:
     if report is None:
         return Text("Not verified yet: v verifies.", palette.muted)
     if report.holds:
-        return Text(f"✓ The record holds: {units.plural(len(report.checks), 'check')}.", palette.success)
+        return Text(f"✓ The record holds. {units.plural(len(report.checks), 'check')}.", palette.success)
     failed = sum(not check.holds for check in report.checks)
-    return Text(f"✗ The record does not hold: {units.plural(failed, 'check')} failed.", palette.error)
+    return Text(f"✗ The record does not hold. {units.plural(failed, 'check')} failed.", palette.error)
 
 
 def _signed(report: VerifyReport | None) -> str:
