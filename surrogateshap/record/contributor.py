@@ -1,8 +1,10 @@
 """What is known of one contributor of a finished run beside its values."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from surrogateshap.estimate.by_size import SizeValue as SizeValue
+if TYPE_CHECKING:  # the estimators take long to import, and the terminal UI needs none of them to start
+    from surrogateshap.estimate.by_size import SizeValue as SizeValue
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ContributorData:
     conditions_in_all: int = 0
     overlaps: tuple[Overlap, ...] = ()
     """Of all other groupings, those with the most rows in common first, at most 20 of them."""
-    sizes: tuple[SizeValue, ...] = ()
+    sizes: "tuple[SizeValue, ...]" = ()
     images: tuple[bytes, ...] = ()
     """PNG: those of the pool that weigh most for the contributor."""
     notes: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from surrogateshap_tui.library import Listing
 from surrogateshap_tui.made import Made, Provenance
 
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
+from surrogateshap.estimate.by_size import SizeValue
 from surrogateshap.events import (
     Event,
     GameInfo,
@@ -35,7 +36,7 @@ from surrogateshap.plan.model import (
     PoolPlan,
     Stage,
 )
-from surrogateshap.record.contributor import Condition, ContributorData, Overlap, SizeValue
+from surrogateshap.record.contributor import Condition, ContributorData, Overlap
 from surrogateshap.record.results import (
     CalibrationBin,
     ClosedGap,

@@ -1,13 +1,14 @@
 """Everything that is known of one contributor, as text. Pure."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from surrogateshap import units
-from surrogateshap.record.contributor import ContributorData, SizeValue
+from surrogateshap.record.contributor import ContributorData
 from surrogateshap.report.words import paid
 from surrogateshap_tui.scale import Scale
 from surrogateshap_tui.state import Place, Ranking, RunState
@@ -15,6 +16,9 @@ from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.views.ranking import draw_place
 from surrogateshap_tui.widgets import whiskers
 from surrogateshap_tui.widgets.picture import plain
+
+if TYPE_CHECKING:
+    from surrogateshap.record.contributor import SizeValue
 
 _PAIRS = 10
 """Interactions that are shown."""
@@ -118,17 +122,17 @@ def _by_size(data: ContributorData | None, palette: Palette, width: int) -> Rend
     )
 
 
-def _sizes(one: SizeValue) -> str:
+def _sizes(one: "SizeValue") -> str:
     return units.count(one.smallest) if one.smallest == one.largest else f"{one.smallest:,} to {one.largest:,}"
 
 
-def _error(one: SizeValue, scale: Scale) -> Text:
+def _error(one: "SizeValue", scale: Scale) -> Text:
     if one.error is None:
         return Text("unknown")
     return Text("all there" if one.error == 0 else f"± {scale(one.error)}")
 
 
-def _spread(one: SizeValue) -> Text:
+def _spread(one: "SizeValue") -> Text:
     return Text("–" if one.spread is None else units.significant(one.spread))
 
 
