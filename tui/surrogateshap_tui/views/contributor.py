@@ -41,8 +41,8 @@ def draw_worth(
         amount = f"   amount {paid(share.amount)}" if share.amount is not None else ""
         ends = f"{units.percent(share.low)} to {units.percent(share.high)}"
         parts.append(Text(f"payout {units.percent(share.share)}, {ends}{amount}"))
-    parts += [Text(), Text("Value by coalition size", palette.heading), _by_size(data, palette, width)]
     parts += [Text(), Text("In every game of its grouping", palette.heading), _games(state, ranking, name, palette)]
+    parts += [Text(), Text("Value by coalition size", palette.heading), _by_size(data, palette, width)]
     others = list(elsewhere(state, ranking, data)) if data is not None else []
     if others:
         parts += [Text(), Text("In other groupings", palette.heading), _elsewhere(others, palette)]
