@@ -13,6 +13,7 @@ from surrogateshap.errors import PlanError, Problem, SpecError
 from surrogateshap.housekeeping import forget as forget
 from surrogateshap.housekeeping import gc as gc
 from surrogateshap.housekeeping import run_details as run_details
+from surrogateshap.housekeeping import run_folder as run_folder
 from surrogateshap.housekeeping import runs as runs
 from surrogateshap.targets import (
     find_run,
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from polars import DataFrame
 
-    from surrogateshap.events import Emit, Event
+    from surrogateshap.events import Emit, Event, GameInfo
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.checks import VerifyReport
+    from surrogateshap.record.contributor import ContributorData
     from surrogateshap.record.diff import Diff
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
     from surrogateshap.report import ReportData
@@ -202,6 +204,13 @@ def report_data(target: str, **asked: Any) -> "ReportData":
     from surrogateshap.reporting import report_data as collect
 
     return collect(target, **asked)
+
+
+def contributor(target: str, game: "GameInfo", name: str, **asked: Any) -> "ContributorData":
+    """What one contributor of a finished run is made of, as `reporting.contributor` says."""
+    from surrogateshap.reporting import contributor as collect
+
+    return collect(target, game, name, **asked)
 
 
 def evaluate(

@@ -52,6 +52,13 @@ def run_details(target: str, *, store: Path | None = None, events: int = 0) -> "
         )
 
 
+def run_folder(target: str, *, store: Path | None = None) -> Path:
+    """Where the results and the record of a finished run lie. Raises RunError where there is no such run."""
+    opened, row = find_run(target, store)
+    with opened:
+        return opened.root / "runs" / row.run
+
+
 def forget(names: Sequence[str], *, store: Path | None = None) -> tuple[str, ...]:
     """Takes runs, given by (the beginnings of) their names, out of a store, and deletes their folders.
 

@@ -1,20 +1,23 @@
-"""From a finished run, or a record, to all that its HTML report shows."""
+"""From a finished run, or a record, to all that its HTML report, or the page of one contributor, shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogateshap.archive import is_archive
-from surrogateshap.errors import RunError
+from surrogateshap.errors import RunError, SurrogateShapError
+from surrogateshap.events import GameInfo
+from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.folder import RECORD
-from surrogateshap.record.sample import Sample
 from surrogateshap.report import Origin, ReportData, select, shown_names
 from surrogateshap.store.objects import json_from_bytes
 from surrogateshap.targets import find_run, is_file, record_that_holds, refuse_moved, results_of, spec_of, spec_of_run
+from surrogateshap.text import harmless
 
 if TYPE_CHECKING:
+    from surrogateshap.plan.compile import Compiled
     from surrogateshap.plan.model import Plan
     from surrogateshap.store import RunRow, Store
 
@@ -41,17 +44,57 @@ def report_data(
         return _of_record(Path(target), game)
     opened, row = find_run(target, store)
     with opened:
-        made = opened.get_json(row.plan)
         record = opened.get_bytes(row.record, "json") if row.record is not None else None
         data = ReportData(
             results=select(results_of(opened, row), game=game),
-            plan=_plan(made),
+            plan=_plan(opened.get_json(row.plan)),
             origin=Origin.of(json_from_bytes(record)) if record is not None else None,
         )
         if not images:
             return data
-        names = shown_names(data.results, top)
-        return replace(data, samples=_samples(target, opened, row, made, names, images, allow_paths, allow_plugins))
+        from surrogateshap.execute.samples import samples
+
+        compiled = _compiled(target, opened, row, allow_paths, allow_plugins)
+        return replace(data, samples=samples(compiled, opened, shown_names(data.results, top), images))
+
+
+def contributor(
+    target: str,
+    game: GameInfo,
+    name: str,
+    *,
+    store: Path | None = None,
+    images: int = 0,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+) -> ContributorData:
+    """What one contributor of a finished run is made of, and where its value in a game comes from.
+
+    With `images`, as many of the pool's images that weigh most for it. What can't be had, because the spec isn't where
+    it was or an input has changed, is left empty and noted. Raises RunError where there is no such run.
+    """
+    from surrogateshap.execute.contributor import made_of, sizes_of
+    from surrogateshap.execute.samples import samples
+
+    opened, row = find_run(target, store)
+    data, notes = ContributorData(), []
+    with opened:
+        named = (game.grouping, game.utility, game.proxy)
+        of_game = next((o for o in results_of(opened, row).games if (o.grouping, o.utility, o.proxy) == named), None)
+        names = [one.name for one in of_game.contributors] if of_game is not None else []
+        try:
+            data = replace(data, sizes=sizes_of(opened.root / "runs" / row.run, game, names, name))
+        except Exception as error:  # a damaged file: polars' errors have no common base
+            notes.append(f"The coalitions' values can't be read: {harmless(str(error))}")
+        try:
+            compiled = _compiled(target, opened, row, allow_paths, allow_plugins)
+            data = replace(made_of(compiled, game.grouping, name), sizes=data.sizes)
+            if images:
+                found = samples(compiled, opened, {(game.grouping, game.proxy): [name]}, images)
+                data = replace(data, images=tuple(png for one in found for png in one.images))
+        except SurrogateShapError as error:
+            notes.append(f"Conditions and images can't be had: {error.message}")
+    return replace(data, notes=tuple(notes))
 
 
 def _of_record(file: Path, game: str | None) -> ReportData:
@@ -74,23 +117,17 @@ def _plan(made: Any) -> "Plan | None":
     return None
 
 
-def _samples(
-    target: str,
-    opened: "Store",
-    row: "RunRow",
-    made: Any,
-    names: Mapping[tuple[str, str], Sequence[str]],
-    images: int,
-    allow_paths: Sequence[Path],
-    allow_plugins: Sequence[str],
-) -> tuple[Sample, ...]:
-    from surrogateshap.execute.samples import samples
+def _compiled(
+    target: str, opened: "Store", row: "RunRow", allow_paths: Sequence[Path], allow_plugins: Sequence[str]
+) -> "Compiled":
+    """The run's spec, compiled anew. Raises SpecError, and PlanError where an input has moved since."""
     from surrogateshap.plan.compile import compile_spec
     from surrogateshap.plan.hub import pins_of
 
     spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
+    made = opened.get_json(row.plan)
     pins = pins_of(made["inputs"]) if made is not None else None
     compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
     if compiled.run != row.run:
         refuse_moved(made, compiled, row.run)
-    return samples(compiled, opened, names, images)
+    return compiled

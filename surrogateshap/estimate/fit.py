@@ -44,6 +44,8 @@ class Fit:
     """Its name in `ESTIMATORS`; `exact` where the coalitions given to `surrogate` were all there are."""
     interactions: Floats | None = None
     """Pairwise Shapley interaction indices (n, n), zeros on the diagonal; None where nobody asked for them."""
+    held_out: Floats | None = None
+    """Predicted beside evaluated values (k, 2) of the coalitions that `cv_r2` was measured on; None as that is."""
 
 
 def share_gap(values: Floats, total: float) -> tuple[Floats, float]:

@@ -75,10 +75,10 @@ def fit_surrogate(
     held = np.ones(n, dtype=np.int64) if rows is None else rows
     surrogate = train(*with_full(masks, values, v_full), held, settings, seed)
     shapley, gap = share_gap(surrogate.shapley(), v_full - v_empty)
-    r2 = (
+    r2, held_out = (
         _cross_validate(masks, values, v_full, held, settings, seed, surrogate.smooth.tuning)
         if cross_validate
-        else None
+        else (None, None)
     )
     between = None
     if interactions:
@@ -88,7 +88,7 @@ def fit_surrogate(
         found = surrogate.interactions() + jump / (n - 1)
         between = (found + found.T) / 2  # of rounding alone
         np.fill_diagonal(between, 0.0)
-    return Fit(shapley, gap, r2, len(masks), "surrogate", between)
+    return Fit(shapley, gap, r2, len(masks), "surrogate", between, held_out)
 
 
 def with_full(masks: Bools, values: Floats, v_full: float) -> tuple[Bools, Floats]:
@@ -98,19 +98,24 @@ def with_full(masks: Bools, values: Floats, v_full: float) -> tuple[Bools, Float
 
 def _cross_validate(
     masks: Bools, values: Floats, v_full: float, rows: Ints, settings: TreeSettings, seed: int, tuning: Tuning
-) -> float | None:
+) -> tuple[float | None, Floats | None]:
     """R² on coalitions that five refits didn't see; pairs stay together. None where that means nothing.
+
+    And predicted beside evaluated values (k, 2) of these coalitions, in their order.
 
     One refit where coalitions are more than the regression takes: a fifth of them is enough then.
     """
     groups = pair_groups(masks)
     if groups[-1] + 1 < 2 * _FOLDS or np.ptp(values) == 0:
-        return None
+        return None, None
     fold = np.random.default_rng(seed).permutation(groups[-1] + 1)[groups] % _FOLDS
     missed, spread = 0.0, 0.0
+    predicted = np.full(len(values), np.nan)
     for k in range(_FOLDS if len(masks) <= MOST_ROWS else 1):
         seen = fold != k
         surrogate = train(*with_full(masks[seen], values[seen], v_full), rows, settings, seed, tuning)
-        missed += float(((values[~seen] - surrogate.predict(masks[~seen])) ** 2).sum())
+        predicted[~seen] = surrogate.predict(masks[~seen])
+        missed += float(((values[~seen] - predicted[~seen]) ** 2).sum())
         spread += float(((values[~seen] - values.mean()) ** 2).sum())
-    return 1 - missed / spread if spread else None
+    there = np.isfinite(predicted)
+    return 1 - missed / spread if spread else None, np.column_stack([predicted, values])[there]

@@ -90,7 +90,7 @@ def estimate(design: GameDesign, game: Game, values: Values, spec: Spec) -> Game
         coalitions=design.coalitions,
         images=len(design.pool.keys),
         level=spec.intervals.level,
-        surrogate=None if fit.cv_r2 is None else SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=section.trees),
+        surrogate=SurrogateDiagnostics.of(fit.cv_r2, section.trees, fit.held_out),
         indistinguishable=design.indistinguishable,
         contributors=ranked_contributors(names, sizes, fit.values, sure, values.v_full - values.v_empty),
         top=top,

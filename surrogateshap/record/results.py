@@ -1,13 +1,18 @@
 """The results of a run, in the shape that `show --format json` prints."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from surrogateshap.spec.model import EstimatorName as EstimatorName
 
+if TYPE_CHECKING:
+    from surrogateshap.games.encoded import Floats
+
 UNCORRECTED: frozenset[EstimatorName] = frozenset({"leave_one_out", "surrogateshap_paper"})
 """Estimators whose values miss v(N) − v(∅) by the efficiency gap: they are not Shapley values."""
+
+_MOST_HELD_OUT = 300
 
 AnchorKind = Literal["retrained", "fine_tuned"]
 
@@ -42,12 +47,30 @@ class ContributorResult(_Data):
     """The value over v(N) − v(∅); None where that is smaller than some value alone: gains and losses cancel then."""
 
 
+class HeldOut(_Data):
+    """One coalition that the surrogate didn't see."""
+
+    predicted: float
+    evaluated: float
+
+
 class SurrogateDiagnostics(_Data):
     """How well the trees fit."""
 
     cv_r2: float
     """R² on held-out coalitions, cross-validated."""
     trees: int
+    held_out: tuple[HeldOut, ...] = ()
+    """Up to 300 of the coalitions that `cv_r2` was measured on; empty where an older version measured it."""
+
+    @classmethod
+    def of(cls, cv_r2: float | None, trees: int, held_out: "Floats | None") -> "SurrogateDiagnostics | None":
+        """From a fit, with predicted beside evaluated values (k, 2); None where nothing was measured."""
+        if cv_r2 is None:
+            return None
+        pairs = held_out.tolist() if held_out is not None else []
+        kept = pairs[:: -(-len(pairs) // _MOST_HELD_OUT)] if pairs else []
+        return cls(cv_r2=cv_r2, trees=trees, held_out=tuple(HeldOut(predicted=x, evaluated=y) for x, y in kept))
 
 
 class Interaction(_Data):

@@ -73,7 +73,7 @@ def to_csv(results: Results) -> str:
     columns = (*COLUMNS, *_payout_columns(results))
     writer.writerow(columns)
     for row in _rows(results):
-        writer.writerow([_cell(row[column]) for column in columns])
+        writer.writerow([spreadsheet_cell(row[column]) for column in columns])
     return out.getvalue()
 
 
@@ -128,7 +128,8 @@ def _rows(results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def _cell(value: Any) -> Any:
+def spreadsheet_cell(value: Any) -> Any:
+    """A cell as `to_csv` writes it: text that a spreadsheet would take for a formula is made none."""
     if not isinstance(value, str):
         return value
     shown = "".join(c if c in "\t\n" or not unicodedata.category(c).startswith("C") else "\ufffd" for c in value)

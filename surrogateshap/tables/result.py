@@ -51,7 +51,7 @@ def estimate_table(
     sure = intervals(values, within, moved, level, top)
     pairs = None if fit.interactions is None else strongest_pairs(table.names, fit.interactions)
     rows = [None] * len(table.names) if table.rows is None else [int(count) for count in table.rows]
-    trees = SurrogateDiagnostics(cv_r2=fit.cv_r2, trees=options.settings.trees) if fit.cv_r2 is not None else None
+    trees = SurrogateDiagnostics.of(fit.cv_r2, options.settings.trees, fit.held_out)
     result = GameResult(
         grouping="table",
         utility=table.value,

@@ -1,12 +1,19 @@
 """A digits run as canned data, and a source that plays it: no model, no store, no clock."""
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from threading import Event as Flag
 
+import numpy as np
+from PIL import Image
+from surrogateshap_tui.app import SurrogateShapApp
+from surrogateshap_tui.library import Listing
+from surrogateshap_tui.made import Made, Provenance
+
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
+from surrogateshap.estimate.by_size import SizeValue
 from surrogateshap.events import (
-    Emit,
     Event,
     GameInfo,
     RankedContributor,
@@ -29,6 +36,7 @@ from surrogateshap.plan.model import (
     PoolPlan,
     Stage,
 )
+from surrogateshap.record.contributor import Condition, ContributorData, Overlap
 from surrogateshap.record.results import (
     CalibrationBin,
     ClosedGap,
@@ -40,6 +48,8 @@ from surrogateshap.record.results import (
     Results,
     SurrogateDiagnostics,
 )
+from surrogateshap.record.verify import Check, VerifyReport
+from surrogateshap.runs import RunSummary
 
 RUN = "digits-5b1f0c"
 NAMES = (*(f"writer-{number:02d}" for number in range(1, 13)), "corrupted scans", "wrong labels")
@@ -284,8 +294,29 @@ SECOND_HALF: tuple[Event, ...] = (
 )
 
 
+class CannedJob:
+    """A run that was started here, as the source plays it."""
+
+    def __init__(self, source: "CannedSource") -> None:
+        self._source = source
+
+    def running(self) -> bool:
+        """Until the gate is open, or it was stopped."""
+        return self._source.status == "running"
+
+    def stop(self) -> None:
+        """Stops it."""
+        self._source.closed_by_stop = True
+        self._source.tell(RunInterrupted(run=RUN))
+        self._source.status = "interrupted"
+
+    def failure(self) -> SurrogateShapError | None:
+        """How it ended."""
+        return InterruptedRun("stopped") if self._source.closed_by_stop else self._source.failure
+
+
 class CannedSource:
-    """Plays canned events. A run emits the first half, waits at `gate`, then emits the second half and ends."""
+    """Plays canned events. A run tells the first half, waits at `gate`, then tells the second half and ends."""
 
     def __init__(
         self,
@@ -302,12 +333,15 @@ class CannedSource:
         self.gate = Flag()
         self.applied = 0
         self.planned = 0
+        self.verified = 0
         self.closed_by_stop = False
         self.log: list[tuple[int, Event]] = []
         self.status: str | None = None
         self.finished = results
+        self.failure = failure
+        self.data = contributor_data()
         self._plan = plan
-        self._first, self._second, self._failure = tuple(first), tuple(second), failure
+        self._first, self._second = tuple(first), tuple(second)
 
     def plan(self) -> Plan:
         """The canned plan, or its error."""
@@ -324,25 +358,118 @@ class CannedSource:
         """The results once finished."""
         return self.finished
 
-    def apply(self, emit: Emit, stop: Flag) -> Results:
+    def tell(self, *events: Event) -> None:
+        """Stores events, as a run's process does."""
+        self.log += [(len(self.log) + number, event) for number, event in enumerate(events, 1)]
+
+    def start(self) -> CannedJob:
         """Plays the run."""
         self.applied += 1
-        for event in self._first:
-            emit(event)
-        while not self.gate.wait(0.005):
-            if stop.is_set():
-                self.closed_by_stop = True
-                emit(RunInterrupted(run=RUN))
-                raise InterruptedRun("stopped")
-        if self._failure is not None:
-            raise self._failure
-        for event in self._second:
-            emit(event)
-        self.finished = make_results()
-        return self.finished
+        self.closed_by_stop = False
+        self.status = "running"
+        self.tell(*self._first)
+        return CannedJob(self)
 
     def follow(self, run: str, after: int) -> tuple[Sequence[tuple[int, Event]], str]:
         """The events of `log`, as another process would have stored them."""
         if self.status is None:
             raise RunError(f"there is no run {run}", "see `surrogateshap runs`")
+        if self.applied and self.status == "running" and self.gate.is_set():
+            if self.failure is None:
+                self.tell(*self._second)
+                self.finished = make_results()
+            self.status = "done" if self.failure is None else "failed"
         return [(number, event) for number, event in self.log if number > after], self.status
+
+    def made(self) -> Made:
+        """The canned folder."""
+        return made_of_plan(make_plan(cached=True))
+
+    def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
+        """The same of everyone."""
+        return self.data
+
+    def verify(self) -> VerifyReport:
+        """A record that holds."""
+        self.verified += 1
+        checks = tuple(
+            Check(name=name, holds=True, detail=f"sha256 {'ab' * 32}") for name in ("plan.json", "results.json")
+        )
+        return VerifyReport(record="record.json", holds=True, checks=checks)
+
+
+def made_of_plan(plan: Plan) -> Made:
+    """What the canned run's folder says."""
+    record = Provenance(
+        subjects=(("plan.json", "ab" * 32), ("results.json", "cd" * 32)),
+        inputs=tuple((file.role, file.name, file.digest) for file in plan.inputs),
+        versions=(("surrogateshap", "0.1.0"), ("python", "3.11.9"), ("torch", "2.6.0")),
+        devices=("cpu, float32, threads: 1",),
+        batch_size="64",
+        seeds=(("spec", "0"),),
+        limits=(
+            "The values are those of a proxy game: every coalition is measured on images of one frozen model.",
+            "This record is not signed: its digests find damage, not forgery.",
+        ),
+    )
+    return Made(".surrogateshap/runs/" + RUN, plan, record)
+
+
+def contributor_data() -> ContributorData:
+    """What the first writer is made of."""
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(4):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(buffer, "PNG")
+        images.append(buffer.getvalue())
+    return ContributorData(
+        rows=72,
+        conditions=tuple(Condition(str(digit), 12 - digit) for digit in range(6)),
+        conditions_in_all=6,
+        overlaps=(Overlap("region", "south", 50, 0.4), Overlap("region", "north", 22, 0.1)),
+        sizes=tuple(SizeValue(size, size, 1.5 - 0.1 * size, 0.02, 0.2, 100) for size in range(14)),
+        images=tuple(images),
+    )
+
+
+def summary_of(run: str, status: str = "done", *, spec: str = "specs/digits.toml", updated: float = 0.0) -> RunSummary:
+    """What a store says of a run."""
+    return RunSummary.model_validate(
+        {
+            "run": run,
+            "name": "digits",
+            "status": status,
+            "created": 0.0,
+            "updated": updated,
+            "spec_file": spec,
+            "stages": 6,
+            "stages_done": 6 if status == "done" else 2,
+            "games": 4,
+        }
+    )
+
+
+class CannedLibrary:
+    """Some specs and runs, each with its source."""
+
+    def __init__(self, *sources: CannedSource, runs: Sequence[RunSummary] = ()) -> None:
+        self.folder = "."
+        self.sources = {source.target: source for source in sources}
+        self.runs = tuple(runs)
+        self.looked = 0
+
+    def listing(self) -> Listing:
+        """What there is."""
+        self.looked += 1
+        specs = tuple(source.target for source in self.sources.values() if source.run is None)
+        return Listing(specs, self.runs)
+
+    def open(self, target: str) -> CannedSource:
+        """The source of that name."""
+        return self.sources[target]
+
+
+def opened(source: CannedSource) -> SurrogateShapApp:
+    """The app as `surrogateshap tui TARGET` starts it."""
+    return SurrogateShapApp(CannedLibrary(source), source.target)

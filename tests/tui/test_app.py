@@ -13,21 +13,22 @@ from canned import (
     CannedSource,
     make_plan,
     make_results,
+    opened,
     ranking,
     started,
     with_anchors,
 )
 from surrogateshap_tui.app import SurrogateShapApp
+from surrogateshap_tui.messages import EventArrived
 from surrogateshap_tui.screens.dialogs import ErrorPage, HelpPage, Question
-from surrogateshap_tui.state import Grade
+from surrogateshap_tui.state import Grade, RunState
 from surrogateshap_tui.views.plan import PlanView
 from surrogateshap_tui.views.ranking import RankingView
 from surrogateshap_tui.widgets.ranking_table import RankingTable
 from textual.pilot import Pilot
-from textual.widgets import TabbedContent
 
 from surrogateshap.errors import Problem, RunError, SpecError
-from surrogateshap.events import StageProgress, StageStarted
+from surrogateshap.events import Event, StageProgress, StageStarted
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
 BROKEN = SpecError(
@@ -54,8 +55,13 @@ def screen(app: SurrogateShapApp) -> str:
     return "\n".join("".join(segment.text for segment in strip)[:width].rstrip() for strip in lines)
 
 
+def state(app: SurrogateShapApp) -> RunState:
+    """What the workspace's session knows."""
+    return app.workspace.session.state
+
+
 async def ready(pilot: Pilot[None], app: SurrogateShapApp) -> None:
-    await until(pilot, lambda: bool(app.state.stages) and not app.workers._workers)
+    await until(pilot, lambda: app.workspace is not None and bool(state(app).stages) and not app.workers._workers)
     await pilot.pause()
 
 
@@ -63,18 +69,18 @@ async def begin(pilot: Pilot[None], app: SurrogateShapApp) -> None:
     """Applies the plan and waits for the first half of the canned events."""
     await ready(pilot, app)
     await pilot.press("a", "y")
-    await until(pilot, lambda: len(app.state.rankings) == len(GAMES) and bool(app.state.warnings))
+    await until(pilot, lambda: len(state(app).rankings) == len(GAMES) and bool(state(app).warnings))
     await pilot.pause()
 
 
 def active(app: SurrogateShapApp) -> str:
-    return app.query_one(TabbedContent).active
+    return app.workspace.tab
 
 
 @SIZES
 async def test_from_plan_to_ranking(size: tuple[int, int]) -> None:
     source = CannedSource()
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=size) as pilot:
         await ready(pilot, app)
         shown = screen(app)
@@ -98,7 +104,7 @@ async def test_from_plan_to_ranking(size: tuple[int, int]) -> None:
         assert "provisional, from 420 images" in screen(app)
         await pilot.press("2")
         source.gate.set()
-        await until(pilot, lambda: app.state.status == "finished" and active(app) == "ranking")
+        await until(pilot, lambda: state(app).status == "finished" and active(app) == "ranking")
         await pilot.pause()
         shown = screen(app)
         assert "final, from 1,360 images; exact, 16,384 coalitions; 95 % intervals" in shown
@@ -109,7 +115,7 @@ async def test_from_plan_to_ranking(size: tuple[int, int]) -> None:
 
 @SIZES
 async def test_games_are_switched_and_the_cursor_moves_with_vim_keys(size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource(results=make_results()))
+    app = opened(CannedSource(results=make_results()))
     async with app.run_test(size=size) as pilot:
         await ready(pilot, app)
         await pilot.press("3", "right_square_bracket")
@@ -120,7 +126,7 @@ async def test_games_are_switched_and_the_cursor_moves_with_vim_keys(size: tuple
         await pilot.press("left_square_bracket", "left_square_bracket")
         await pilot.pause()
         assert "game 4 of 4" in screen(app)
-        table = app.query_one(RankingTable)
+        table = app.workspace.query_one(RankingTable)
         await pilot.press("j", "j", "k")
         assert table.cursor_row == 1
         await pilot.press("G")
@@ -132,28 +138,26 @@ async def test_games_are_switched_and_the_cursor_moves_with_vim_keys(size: tuple
 
 
 async def test_new_values_change_cells_and_keep_the_cursor_on_its_contributor() -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         await pilot.press("3", "j", "j")
-        table = app.query_one(RankingTable)
-        rows = list(table.rows)
+        table = app.workspace.query_one(RankingTable)
         swapped = (NAMES[2], NAMES[0], NAMES[1], *NAMES[3:])
         for _ in range(2):
-            app._event_arrived(_arrived(ranking(provisional=True, images=421, names=swapped)))
-            app.flush()
+            app.workspace.session.take(arrived(app, ranking(provisional=True, images=421, names=swapped)))
+            app.workspace.session.flush()
         await pilot.pause()
-        assert list(table.rows) == rows
         assert table.selected.name == NAMES[2]
         assert table.cursor_row == 0
-        assert table.get_row_at(1)[1].plain.strip() == NAMES[0]
+        assert [place.name for place in table.listed] == list(swapped)
 
 
 async def test_a_ranking_without_intervals_claims_none() -> None:
     event = ranking(provisional=True, images=420)
     points = tuple(row.model_copy(update={"low": row.value, "high": row.value}) for row in event.contributors)
     source = CannedSource(first=(*FIRST_HALF[:-1], event.model_copy(update={"contributors": points}), FIRST_HALF[-1]))
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         await pilot.press("3")
@@ -164,7 +168,7 @@ async def test_a_ranking_without_intervals_claims_none() -> None:
 
 async def test_nothing_to_do_goes_to_the_ranking() -> None:
     source = CannedSource(results=make_results())
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await ready(pilot, app)
         assert active(app) == "plan"
@@ -177,21 +181,21 @@ async def test_nothing_to_do_goes_to_the_ranking() -> None:
 
 async def test_stop_keeps_what_is_finished() -> None:
     source = CannedSource()
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         await pilot.press("s")
-        await until(pilot, lambda: app.state.status == "interrupted")
+        await until(pilot, lambda: state(app).status == "interrupted")
         await pilot.pause()
         assert source.closed_by_stop
         assert "stopped; what is finished is kept" in screen(app)
-        assert app.state.ranking(GAMES[0]).images == 420
+        assert state(app).ranking(GAMES[0]).images == 420
         await until(pilot, lambda: source.planned == 2)
 
 
 async def test_quitting_asks_while_a_run_goes_on_and_stops_it() -> None:
     source = CannedSource()
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         await pilot.press("q")
@@ -200,13 +204,43 @@ async def test_quitting_asks_while_a_run_goes_on_and_stops_it() -> None:
         await pilot.pause()
         assert app.is_running
         assert not source.closed_by_stop
-        await pilot.press("q", "y")
+        await pilot.press("q", "s")
         await until(pilot, lambda: not app.is_running)
     assert source.closed_by_stop
 
 
+async def test_a_run_goes_on_in_the_background_where_the_user_says_so() -> None:
+    source = CannedSource()
+    app = opened(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        await pilot.press("q")
+        assert "Go on in the background" in screen(app)
+        await pilot.press("b")
+        await until(pilot, lambda: not app.is_running)
+    assert source.status == "running"
+    assert not source.closed_by_stop
+
+
+async def test_a_paused_run_goes_on_with_the_same_key() -> None:
+    source = CannedSource()
+    app = opened(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begin(pilot, app)
+        await pilot.press("p")
+        await until(
+            pilot, lambda: state(app).status == "interrupted" and source.planned == 2 and not app.workers._workers
+        )
+        await pilot.pause()
+        assert "paused; p goes on with it" in screen(app)
+        await pilot.press("p")
+        await until(pilot, lambda: source.applied == 2 and state(app).status == "running")
+        source.gate.set()
+        await until(pilot, lambda: state(app).status == "finished")
+
+
 async def test_quitting_does_not_ask_when_nothing_runs() -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, app)
         await pilot.press("q")
@@ -216,7 +250,7 @@ async def test_quitting_does_not_ask_when_nothing_runs() -> None:
 @SIZES
 async def test_a_wrong_spec_shows_every_problem_and_can_be_read_again(size: tuple[int, int]) -> None:
     source = CannedSource(plan=BROKEN)
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: isinstance(app.screen, ErrorPage))
         await pilot.pause()
@@ -232,7 +266,7 @@ async def test_a_wrong_spec_shows_every_problem_and_can_be_read_again(size: tupl
 
 async def test_a_failing_run_is_a_dialog_and_the_app_goes_on() -> None:
     source = CannedSource(failure=RunError("the GPU ran out of memory", "set execution.batch_size = 16"))
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         source.gate.set()
@@ -249,9 +283,9 @@ async def test_a_failing_run_is_a_dialog_and_the_app_goes_on() -> None:
 async def test_a_run_elsewhere_is_followed_to_its_end_and_closing_never_stops_it() -> None:
     source = CannedSource(run=RUN)
     source.log, source.status = list(enumerate(FIRST_HALF, 1)), "running"
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: bool(app.state.warnings))
+        await until(pilot, lambda: bool(state(app).warnings))
         await pilot.pause()
         assert "running in another process" in screen(app)
         await pilot.press("a", "s")
@@ -259,9 +293,9 @@ async def test_a_run_elsewhere_is_followed_to_its_end_and_closing_never_stops_it
         source.finished = make_results()
         source.log += list(enumerate(SECOND_HALF, len(FIRST_HALF) + 1))
         source.status = "done"
-        await until(pilot, lambda: app.state.status == "finished" and active(app) == "ranking")
+        await until(pilot, lambda: state(app).status == "finished" and active(app) == "ranking")
         await pilot.pause()
-        assert app.state.ranking(GAMES[0]).grade is Grade.RESULT
+        assert state(app).ranking(GAMES[0]).grade is Grade.RESULT
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
     assert not source.closed_by_stop
@@ -270,16 +304,16 @@ async def test_a_run_elsewhere_is_followed_to_its_end_and_closing_never_stops_it
 async def test_a_spec_whose_run_goes_on_elsewhere_is_followed() -> None:
     source = CannedSource()
     source.log, source.status = list(enumerate(FIRST_HALF, 1)), "running"
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: bool(app.state.rankings) and active(app) == "run")
+        await until(pilot, lambda: bool(state(app).rankings) and active(app) == "run")
         await pilot.press("a")
         await pilot.pause()
         assert "Another process seems to be running this already." in screen(app)
 
 
 async def test_a_run_that_is_not_there_is_an_error() -> None:
-    app = SurrogateShapApp(CannedSource(run="nothing-1"))
+    app = opened(CannedSource(run="nothing-1"))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, ErrorPage))
         await pilot.pause()
@@ -294,13 +328,13 @@ async def test_hostile_names_are_shown_as_plain_text(size: tuple[int, int]) -> N
     plan = make_plan(name="[b]digits[/b]\x1b]0;title\x07", warnings=("[link=x]click[/link]\x1b[31m",))
     event = ranking(provisional=True, images=420, names=HOSTILE)
     source = CannedSource(plan=plan, first=(*FIRST_HALF, event))
-    app = SurrogateShapApp(source)
+    app = opened(source)
     async with app.run_test(size=size) as pilot:
         await ready(pilot, app)
         assert "[b]digits[/b]�]0;title�" in screen(app)
         assert "[link=x]click[/link]�[31m" in screen(app)
         await begin(pilot, app)
-        await until(pilot, lambda: app.state.ranking(GAMES[0]).places[0].name == HOSTILE[0])
+        await until(pilot, lambda: state(app).ranking(GAMES[0]).places[0].name == HOSTILE[0])
         await pilot.press("3")
         await pilot.pause()
         shown = screen(app)
@@ -313,14 +347,14 @@ async def test_hostile_names_are_shown_as_plain_text(size: tuple[int, int]) -> N
 
 
 async def test_help_and_jumping_between_tabs() -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, app)
         for key, tab in (("2", "run"), ("3", "ranking"), ("1", "plan")):
             await pilot.press(key)
             await pilot.pause()
             assert active(app) == tab
-        view = app.query_one(PlanView)
+        view = app.workspace.query_one(PlanView)
         await pilot.press("j", "j")
         assert view.scroll_target_y == 2
         await pilot.press("G")
@@ -334,7 +368,7 @@ async def test_help_and_jumping_between_tabs() -> None:
 async def test_a_flood_of_progress_redraws_rarely_and_loses_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     flood = tuple(StageProgress(stage="generate-image", done=done % 1361, total=1360, rate=9.0) for done in range(5000))
     first = (started(), StageStarted(stage="generate-image"), *flood, *FIRST_HALF[-5:])
-    app = SurrogateShapApp(CannedSource(first=first))
+    app = opened(CannedSource(first=first))
     drawn = 0
     show = RankingView.show
 
@@ -348,14 +382,14 @@ async def test_a_flood_of_progress_redraws_rarely_and_loses_no_result(monkeypatc
         await begin(pilot, app)
         # 5,000 events, and a redraw four times a second, or where a key or the end of a load asks for one.
         assert drawn < 100
-        assert {item.game for item in app.state.rankings} == set(GAMES)
+        assert {item.game for item in state(app).rankings} == set(GAMES)
 
 
 async def test_messages_are_taken_in_the_order_they_were_posted(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
     source = CannedSource()
-    app = SurrogateShapApp(source)
-    import surrogateshap_tui.app as module
+    app = opened(source)
+    import surrogateshap_tui.session as module
 
     reduce_all = module.reduce_all
 
@@ -367,7 +401,7 @@ async def test_messages_are_taken_in_the_order_they_were_posted(monkeypatch: pyt
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         source.gate.set()
-        await until(pilot, lambda: app.state.status == "finished" and active(app) == "ranking")
+        await until(pilot, lambda: state(app).status == "finished" and active(app) == "ranking")
         await asyncio.sleep(0)
     results = [event for event in (*FIRST_HALF, *SECOND_HALF) if not event.coalesces]
     assert [event for event in seen if not event.coalesces] == results
@@ -375,7 +409,7 @@ async def test_messages_are_taken_in_the_order_they_were_posted(monkeypatch: pyt
 
 async def test_without_colour_the_signs_and_words_remain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         shown = screen(app)
@@ -385,23 +419,21 @@ async def test_without_colour_the_signs_and_words_remain(monkeypatch: pytest.Mon
         assert "───" in shown
 
 
-def _arrived(event):
-    from surrogateshap_tui.messages import EventArrived
-
-    return EventArrived(event)
+def arrived(app: SurrogateShapApp, event: Event) -> EventArrived:
+    return EventArrived(app.workspace.session, event)
 
 
 async def test_the_retraining_game_is_shown_where_there_is_one() -> None:
     results = make_results()
     games = (with_anchors(results.games[0]), *results.games[1:])
-    app = SurrogateShapApp(CannedSource(results=results.model_copy(update={"games": games})))
+    app = opened(CannedSource(results=results.model_copy(update={"games": games})))
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, app)
         await pilot.press("3")
         await pilot.pause()
         assert "fidelity: v 0.92 [0.88, 0.95], LDS 0.81 [0.72, 0.88] on 80 anchors" in screen(app)
         assert "-0.19" in screen(app)
-        assert app.check_action("toggle_closed", ())
+        assert app.workspace.check_action("toggle_closed", ())
         await pilot.press("c")
         await pilot.pause()
         assert "retraining game, from 80 anchors: held-out R² 0.95, proxy 0.62" in screen(app)
@@ -409,7 +441,7 @@ async def test_the_retraining_game_is_shown_where_there_is_one() -> None:
         await pilot.press("right_square_bracket")
         await pilot.pause()
         assert "fidelity not measured" in screen(app)
-        assert not app.check_action("toggle_closed", ())
+        assert not app.workspace.check_action("toggle_closed", ())
         await pilot.press("left_square_bracket", "c")
         await pilot.pause()
         assert "-0.19" in screen(app)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from canned import CannedSource, make_results, with_anchors
+from canned import CannedSource, make_results, opened, with_anchors
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.screens.dialogs import ErrorPage
 from test_app import BROKEN, active, begin, ready, until
@@ -26,12 +26,12 @@ def picture(app: SurrogateShapApp, steps: Callable[[Pilot[None]], Awaitable[None
 
 
 def test_plan(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
     assert snap_compare(app, terminal_size=size, run_before=picture(app, lambda pilot: ready(pilot, app)))
 
 
 def test_confirmation(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
 
     async def steps(pilot: Pilot[None]) -> None:
         await ready(pilot, app)
@@ -41,12 +41,12 @@ def test_confirmation(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 
 def test_run(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
     assert snap_compare(app, terminal_size=size, run_before=picture(app, lambda pilot: begin(pilot, app)))
 
 
 def test_provisional_ranking(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
 
     async def steps(pilot: Pilot[None]) -> None:
         await begin(pilot, app)
@@ -56,7 +56,7 @@ def test_provisional_ranking(snap_compare: Compare, size: tuple[int, int]) -> No
 
 
 def test_final_ranking(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource(results=make_results()))
+    app = opened(CannedSource(results=make_results()))
 
     async def steps(pilot: Pilot[None]) -> None:
         await ready(pilot, app)
@@ -69,7 +69,7 @@ def test_final_ranking(snap_compare: Compare, size: tuple[int, int]) -> None:
 def test_retraining_game(snap_compare: Compare, size: tuple[int, int]) -> None:
     results = make_results()
     measured = results.model_copy(update={"games": tuple(map(with_anchors, results.games))})
-    app = SurrogateShapApp(CannedSource(results=measured))
+    app = opened(CannedSource(results=measured))
 
     async def steps(pilot: Pilot[None]) -> None:
         await ready(pilot, app)
@@ -80,7 +80,7 @@ def test_retraining_game(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 
 def test_errors(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource(plan=BROKEN))
+    app = opened(CannedSource(plan=BROKEN))
 
     async def steps(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: isinstance(app.screen, ErrorPage))
@@ -89,7 +89,7 @@ def test_errors(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 
 def test_help(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = SurrogateShapApp(CannedSource())
+    app = opened(CannedSource())
 
     async def steps(pilot: Pilot[None]) -> None:
         await ready(pilot, app)

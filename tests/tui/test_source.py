@@ -3,7 +3,6 @@
 import sys
 import types
 from pathlib import Path
-from threading import Event as Flag
 
 import pytest
 from canned import make_plan, make_results, started
@@ -29,7 +28,6 @@ def door(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
 
     module = types.ModuleType("surrogateshap.api")
     module.plan = note("plan", make_plan())
-    module.apply = note("apply", make_results())
     module.show = note("show", RunError("no results"))
     module.follow = note("follow", ([(1, started())], "running"))
     module.store_folder = lambda spec, store: store or spec.parent / ".surrogateshap"
@@ -43,17 +41,10 @@ def test_a_spec(door: types.SimpleNamespace, tmp_path: Path) -> None:
     assert source.run is None
     assert source.plan() == make_plan()
     assert source.results() is None
-    stop = Flag()
-    assert source.apply(print, stop) == make_results()
     assert source.follow("digits-1", 7) == ([(1, started())], "running")
     assert door.asked == [
         ("plan", Path("specs/digits.toml"), {"store": None, "allow_paths": (tmp_path,), "allow_plugins": ("sharp",)}),
         ("show", "specs/digits.toml", {"store": None}),
-        (
-            "apply",
-            Path("specs/digits.toml"),
-            {"store": None, "allow_paths": (tmp_path,), "allow_plugins": ("sharp",), "emit": print, "stop": stop},
-        ),
         ("follow", "digits-1", {"store": Path("specs/.surrogateshap"), "after": 7}),
     ]
 
@@ -65,3 +56,11 @@ def test_a_run(door: types.SimpleNamespace, tmp_path: Path) -> None:
     assert source.results() == make_results()
     source.follow("digits-1", 0)
     assert door.asked == [("follow", "digits-1", {"store": tmp_path, "after": 0})]
+
+
+def test_a_run_is_started_as_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[tuple[str, ...]] = []
+    monkeypatch.setattr("surrogateshap_tui.source.ChildJob", lambda arguments: started.append(tuple(arguments)))
+    ApiSource("specs/digits.toml", store=tmp_path, allow_paths=[tmp_path], allow_plugins=["sharp"]).start()
+    options = (f"--store={tmp_path}", f"--allow-path={tmp_path}", "--allow-plugin=sharp")
+    assert started == [("apply", "--yes", "--display", "none", *options, "--", "specs/digits.toml")]

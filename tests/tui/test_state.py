@@ -16,6 +16,7 @@ from surrogateshap_tui.state import (
 )
 
 from surrogateshap.events import (
+    DeviceProgress,
     Event,
     RunFailed,
     RunFinished,
@@ -40,6 +41,13 @@ events = st.one_of(
     st.builds(StageFinished, stage=stage_ids, seconds=st.floats(0, 1e6), cached=st.booleans()),
     st.builds(
         ranking, st.sampled_from(GAMES), provisional=st.booleans(), images=st.integers(1, 2000), names=st.just(NAMES)
+    ),
+    st.builds(
+        DeviceProgress,
+        device=st.sampled_from(("cpu", "cuda:0")),
+        images=st.integers(0, 9),
+        rate=st.just(1.0),
+        seconds=st.just(1.0),
     ),
     st.builds(Warned, message=st.text(max_size=20)),
     st.just(RunFinished(run=RUN, seconds=1.0, cached=False)),
@@ -152,3 +160,25 @@ def test_a_run_that_nobody_executes_is_stopped() -> None:
     assert stage(state, "encode").status == "stopped"
     finished = reduce_all(RunState(), (*FIRST_HALF, *SECOND_HALF))
     assert abandoned(finished) == finished
+
+
+def test_of_each_device_the_newest_is_kept_and_a_new_attempt_begins_without() -> None:
+    def told(device: str, images: int) -> DeviceProgress:
+        return DeviceProgress(device=device, images=images, rate=4.0, seconds=1.0, utilisation=0.5)
+
+    state = reduce_all(RunState(), [started(), told("cpu", 1), told("cuda:0", 5), told("cpu", 3)])
+    assert [(one.device, one.images, one.utilisation) for one in state.devices] == [("cpu", 3, 0.5), ("cuda:0", 5, 0.5)]
+    assert reduce_all(state, [started(resumed=True)]).devices == ()
+
+
+def test_how_wide_intervals_were_is_kept_by_number_of_images() -> None:
+    state = reduce_all(RunState(), (started(), *(ranking(provisional=True, images=images) for images in (400, 1600))))
+    again = reduce_all(state, (ranking(provisional=True, images=1600), ranking(provisional=True, images=100)))
+    assert [look.images for look in again.looks] == [100, 400, 1600]
+    widths = [look.median for look in again.looks]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] / widths[2] == pytest.approx(4)
+    event = ranking(provisional=True, images=500)
+    points = tuple(row.model_copy(update={"low": row.value, "high": row.value}) for row in event.contributors)
+    assert reduce_all(again, (event.model_copy(update={"contributors": points}),)).looks == again.looks
+    assert reduce_all(again, (started(),)).looks == again.looks

@@ -1,18 +1,33 @@
 """What workers post to the app, and the queue in which events wait for the next redraw."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from surrogateshap.errors import SurrogateShapError
-from surrogateshap.events import Event, StageProgress
+from surrogateshap.events import DeviceProgress, Event, StageProgress
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.checks import VerifyReport
 from surrogateshap.record.results import Results
+from surrogateshap_tui.changes import SpecChanges
+from surrogateshap_tui.made import Made
+
+if TYPE_CHECKING:
+    from surrogateshap_tui.library import Listing
+    from surrogateshap_tui.session import Session
 
 
 @dataclass
-class PlanLoaded(Message):
+class FromSession(Message):
+    """Something that a session's worker says; the app hands it to the session, which tells its listeners."""
+
+    session: "Session"
+
+
+@dataclass
+class PlanLoaded(FromSession):
     """The plan is made; `results` are those of this very plan, where they are there."""
 
     plan: Plan
@@ -20,14 +35,15 @@ class PlanLoaded(Message):
 
 
 @dataclass
-class EventArrived(Message):
-    """A run, here or elsewhere, said something."""
+class EventArrived(FromSession):
+    """A run said something; `number` is the event's in the store."""
 
     event: Event
+    number: int = 0
 
 
 @dataclass
-class RunEnded(Message):
+class RunEnded(FromSession):
     """A run, here or elsewhere, came to its end."""
 
     results: Results | None
@@ -35,21 +51,87 @@ class RunEnded(Message):
 
 
 @dataclass
-class RunFollowed(Message):
+class RunFollowed(FromSession):
     """Another process' run was found; `status` is what the store says of it."""
 
     status: str
 
 
 @dataclass
-class LoadFailed(Message):
+class LoadFailed(FromSession):
     """The plan, or the run, can't be opened."""
 
     error: SurrogateShapError
 
 
+@dataclass
+class RecordVerified(FromSession):
+    """The record was checked, or why it can't be; `made` is what the folder says besides."""
+
+    report: VerifyReport | None
+    error: SurrogateShapError | None = None
+    made: Made = field(default_factory=Made)
+
+
+@dataclass
+class OpenTarget(Message):
+    """A screen asks for a workspace, at this tab; `ask` also whether to apply."""
+
+    target: str
+    tab: str = ""
+    ask: bool = False
+
+
+@dataclass
+class OpenDetail(Message):
+    """A screen asks for one contributor of the game that is shown."""
+
+    session: "Session"
+    name: str
+
+
+@dataclass
+class OpenComparison(Message):
+    """A screen asks for two runs side by side."""
+
+    left: str
+    right: str
+
+
+@dataclass
+class Copy(Message):
+    """A screen asks to copy a text; `what` says in words what it is, `name` how a file with it is called."""
+
+    what: str
+    text: str
+    name: str
+
+
+@dataclass
+class Failed(Message):
+    """Something can't be done; the app shows why and goes on."""
+
+    error: SurrogateShapError
+
+
+@dataclass
+class Listed(Message):
+    """Specs and runs were looked up."""
+
+    listing: "Listing"
+
+
+@dataclass
+class Compared(Message):
+    """The results of two runs are there."""
+
+    left: Results
+    right: Results
+    changes: SpecChanges
+
+
 class Inbox:
-    """Events in their order; of a stage's progress with nothing but progress in between, only the newest is kept."""
+    """Events in their order; of progress with nothing else in between, only the newest of a stage or device is kept."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -59,12 +141,13 @@ class Inbox:
 
     def put(self, event: Event) -> None:
         """Adds an event, and drops the progress that it supersedes."""
-        if isinstance(event, StageProgress):
+        subject = _subject(event)
+        if subject is not None:
             for index in range(len(self._events) - 1, -1, -1):
-                waiting = self._events[index]
-                if not isinstance(waiting, StageProgress):
+                waiting = _subject(self._events[index])
+                if waiting is None:
                     break
-                if waiting.stage == event.stage:
+                if waiting == subject:
                     del self._events[index]
                     break
         self._events.append(event)
@@ -74,3 +157,14 @@ class Inbox:
         events = list(self._events)
         self._events.clear()
         return events
+
+
+def _subject(event: Event) -> tuple[str, str] | None:
+    """What an event tells the progress of; None where it tells something else."""
+    match event:
+        case StageProgress():
+            return "stage", event.stage
+        case DeviceProgress():
+            return "device", event.device
+        case _:
+            return None

@@ -1,14 +1,17 @@
-"""What the app needs from outside, and the door it gets it through."""
+"""What a session needs from outside, and the door it gets it through."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event as Flag
 from typing import Protocol
 
 from surrogateshap.errors import RunError
-from surrogateshap.events import Emit, Event
+from surrogateshap.events import Event, GameInfo
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.checks import VerifyReport
+from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.results import Results
+from surrogateshap_tui.jobs import ChildJob, Job
+from surrogateshap_tui.made import Made, read_made
 
 RUNNING = "running"
 """The status of a run that some process is executing now."""
@@ -28,14 +31,23 @@ class Source(Protocol):
     def plan(self) -> Plan:
         """What applying the spec would do now."""
 
-    def apply(self, emit: Emit, stop: Flag) -> Results:
-        """Applies the spec. `emit` is called from any thread; raises InterruptedRun once `stop` is heeded."""
+    def start(self) -> Job:
+        """Begins to apply the spec, or goes on with what was interrupted; its events come through `follow`."""
 
     def results(self) -> Results | None:
         """The results of the finished run; None where there is none."""
 
     def follow(self, run: str, after: int) -> tuple[Sequence[tuple[int, Event]], str]:
         """The run's events later than number `after`, each with its number, and the run's status."""
+
+    def verify(self) -> VerifyReport:
+        """Checks the finished run's record against the files beside it."""
+
+    def made(self) -> Made:
+        """What the finished run's folder says of it."""
+
+    def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
+        """What a contributor of the finished run is made of, with at most `images` images."""
 
 
 class ApiSource:
@@ -62,18 +74,13 @@ class ApiSource:
         self._spec_file = Path(plan.spec_file)
         return plan
 
-    def apply(self, emit: Emit, stop: Flag) -> Results:
+    def start(self) -> Job:
         """See Source."""
-        from surrogateshap import api
-
-        return api.apply(
-            Path(self.target),
-            store=self._store,
-            allow_paths=self._allow_paths,
-            allow_plugins=self._allow_plugins,
-            emit=emit,
-            stop=stop,
-        )
+        arguments = ["apply", "--yes", "--display", "none"]
+        arguments += [f"--store={self._store}"] if self._store is not None else []
+        arguments += [f"--allow-path={path}" for path in self._allow_paths]
+        arguments += [f"--allow-plugin={name}" for name in self._allow_plugins]
+        return ChildJob([*arguments, "--", self.target])
 
     def results(self) -> Results | None:
         """See Source."""
@@ -91,3 +98,29 @@ class ApiSource:
         # A spec's runs are kept beside it; a run opened by its name is looked for where the command looks.
         store = self._store if self.run is not None else api.store_folder(self._spec_file, self._store)
         return api.follow(run, store=store, after=after)
+
+    def verify(self) -> VerifyReport:
+        """See Source."""
+        from surrogateshap import api
+
+        return api.verify(api.run_folder(self.target, store=self._store))
+
+    def made(self) -> Made:
+        """See Source."""
+        from surrogateshap import api
+
+        return read_made(api.run_folder(self.target, store=self._store))
+
+    def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
+        """See Source."""
+        from surrogateshap import api
+
+        return api.contributor(
+            self.target,
+            game,
+            name,
+            store=self._store,
+            images=images,
+            allow_paths=self._allow_paths,
+            allow_plugins=self._allow_plugins,
+        )

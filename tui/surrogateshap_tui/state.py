@@ -70,6 +70,21 @@ class StageState:
 
 
 @dataclass(frozen=True)
+class DeviceState:
+    """What one worker's device told last."""
+
+    device: str
+    images: int
+    rate: float
+    """Images per second, generated and encoded."""
+    seconds: float
+    utilisation: float | None = None
+    """From 0 to 1; None where nothing says so."""
+    memory_bytes: int | None = None
+    memory_total: int | None = None
+
+
+@dataclass(frozen=True)
 class Place:
     """One contributor's place in a ranking; what only the results tell is None before them."""
 
@@ -99,6 +114,16 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Look:
+    """How wide a game's intervals were when it was looked at."""
+
+    game: GameInfo
+    images: int
+    median: float
+    widest: float
+
+
+@dataclass(frozen=True)
 class RunState:
     """All that the run and ranking views show."""
 
@@ -112,11 +137,15 @@ class RunState:
     """The run finished without computing anything."""
     seconds: float | None = None
     stages: tuple[StageState, ...] = ()
+    devices: tuple[DeviceState, ...] = ()
+    """In the order in which they were first heard of, in this attempt."""
     games: tuple[GameInfo, ...] = ()
     rankings: tuple[Ranking, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str = ""
     remedy: str = ""
+    looks: tuple[Look, ...] = ()
+    """In the order of the images that they rested on, of rankings with intervals."""
     stopped: tuple[Stopped, ...] = ()
     """How each pool ended, where the spec has a stopping rule."""
 
@@ -152,7 +181,7 @@ def reduce(state: RunState, event: Event) -> RunState:
         case StageFinished():
             return _with_stage(state, event.stage, lambda stage: _stage_finished(stage, event))
         case DeviceProgress():
-            return state
+            return _with_device(state, event)
         case RankingUpdated():
             return _with_ranking(state, _ranking_of(event))
         case Warned():
@@ -243,6 +272,7 @@ def _begun(state: RunState, event: RunStarted) -> RunState:
         stages=_waiting(event.stages),
         games=event.games,
         rankings=rankings,
+        looks=state.looks if event.run == state.run else (),
     )
 
 
@@ -267,18 +297,43 @@ def _stage_finished(stage: StageState, event: StageFinished) -> StageState:
     return replace(stage, status=status, done=max(stage.done, stage.total), seconds=event.seconds)
 
 
+def _with_device(state: RunState, event: DeviceProgress) -> RunState:
+    told = DeviceState(
+        event.device,
+        event.images,
+        event.rate,
+        event.seconds,
+        event.utilisation,
+        event.memory_bytes,
+        event.memory_total,
+    )
+    if all(device.device != told.device for device in state.devices):
+        return replace(state, devices=(*state.devices, told))
+    return replace(state, devices=tuple(told if one.device == told.device else one for one in state.devices))
+
+
 def _halted(state: RunState) -> RunState:
     stages = (replace(stage, status="stopped") if stage.status == "running" else stage for stage in state.stages)
     return replace(state, stages=tuple(stages))
 
 
 def _with_ranking(state: RunState, ranking: Ranking) -> RunState:
+    state = _with_look(state, ranking)
     old = state.ranking(ranking.game)
     if old is not None and old.grade > ranking.grade:
         return state
     others = tuple(other for other in state.rankings if other.game != ranking.game)
     games = state.games if ranking.game in state.games else (*state.games, ranking.game)
     return replace(state, games=games, rankings=(*others, ranking))
+
+
+def _with_look(state: RunState, ranking: Ranking) -> RunState:
+    widths = sorted(place.high - place.low for place in ranking.places)
+    if not widths or not widths[-1] > 0:
+        return state
+    look = Look(ranking.game, ranking.images, widths[len(widths) // 2], widths[-1])
+    others = (one for one in state.looks if (one.game, one.images) != (look.game, look.images))
+    return replace(state, looks=tuple(sorted((*others, look), key=lambda one: one.images)))
 
 
 def _ranking_of(event: RankingUpdated) -> Ranking:

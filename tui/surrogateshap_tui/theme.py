@@ -7,7 +7,7 @@ from textual.app import App
 from textual.color import Color
 from textual.theme import Theme
 
-THEME = Theme(
+DARK = Theme(
     name="surrogateshap",
     primary="#7aa2f7",
     secondary="#9aa5ce",
@@ -20,6 +20,22 @@ THEME = Theme(
     surface="#1b1e2a",
     panel="#252938",
 )
+LIGHT = Theme(
+    name="surrogateshap-light",
+    primary="#2a55b0",
+    secondary="#55607f",
+    accent="#8a5a00",
+    success="#3a6b1a",
+    warning="#8a5a00",
+    error="#b3243f",
+    foreground="#1d2333",
+    background="#f7f7fa",
+    surface="#ffffff",
+    panel="#e3e6ef",
+    dark=False,
+)
+ROUND = (DARK.name, LIGHT.name, "ansi-dark", "ansi-light")
+"""What `t` goes through; the last two use the terminal's own colours. The palette has all of Textual's, too."""
 
 
 @dataclass(frozen=True)

@@ -1,83 +1,96 @@
-"""What runs in threads. Nothing here touches a widget or the state: all it does is post messages."""
+"""What a session does in threads. Nothing here touches a widget or a state: all it does is post messages."""
 
 from collections.abc import Callable
 from threading import Event as Flag
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from surrogateshap.errors import RunError, SurrogateShapError
-from surrogateshap.events import Event
-from surrogateshap.text import harmless
-from surrogateshap_tui.messages import EventArrived, LoadFailed, PlanLoaded, RunEnded, RunFollowed
-from surrogateshap_tui.source import RUNNING, Source
+from surrogateshap_tui.errors import known
+from surrogateshap_tui.jobs import Job
+from surrogateshap_tui.made import Made
+from surrogateshap_tui.messages import EventArrived, LoadFailed, PlanLoaded, RecordVerified, RunEnded, RunFollowed
+from surrogateshap_tui.source import RUNNING
+
+if TYPE_CHECKING:
+    from surrogateshap_tui.session import Session
 
 Post = Callable[[Message], object]
 
 
-def known(error: Exception) -> SurrogateShapError:
-    """The error as the app shows it. One that nobody foresaw is a bug, and the app goes on all the same."""
-    if isinstance(error, SurrogateShapError):
-        return error
-    message = f"this is a bug: {type(error).__name__}: {harmless(str(error))}"
-    return RunError(message, "Please report it; SURROGATESHAP_DEBUG=1 with `surrogateshap apply` shows where it is.")
-
-
-def load(source: Source, post: Post) -> None:
+def load(session: "Session", post: Post) -> None:
     """Plans, and looks for results of this very plan."""
     try:
-        plan = source.plan()
-        results = source.results()
+        plan = session.source.plan()
+        results = session.source.results()
     except Exception as error:
-        post(LoadFailed(known(error)))
+        post(LoadFailed(session, known(error)))
         return
-    post(PlanLoaded(plan, results if results and results.plan_id == plan.plan_id else None))
+    post(PlanLoaded(session, plan, results if results and results.plan_id == plan.plan_id else None))
 
 
-def apply(source: Source, stop: Flag, post: Post) -> None:
-    """Runs the plan to its end, to an error, or until stopped."""
-
-    def emit(event: Event) -> None:
-        post(EventArrived(event))
-
+def verify(session: "Session", post: Post) -> None:
+    """Checks the record, and reads what it says."""
+    made = Made()
     try:
-        results = source.apply(emit, stop)
+        made = session.source.made()
+        report = session.source.verify()
     except Exception as error:
-        post(RunEnded(None, known(error)))
+        post(RecordVerified(session, None, known(error), made))
         return
-    post(RunEnded(results))
+    post(RecordVerified(session, report, made=made))
 
 
-def follow(source: Source, run: str, interval: float, closing: Flag, post: Post) -> None:
-    """Tells what a run that this app did not start has done, and goes on for as long as it is running.
+def follow(
+    session: "Session", run: str, after: int, job: Job | None, interval: float, closing: Flag, post: Post
+) -> None:
+    """Tells what a run does, and goes on for as long as some process works on it; `job`, where that was started here.
 
     A run opened by name must exist; a spec's may not have been started yet, which is no error.
     """
-    after, status = 0, ""
+    source, status = session.source, ""
     while not closing.is_set():
+        ended = job is not None and not job.running()  # asked first: then its last events are in what comes next
         try:
             events, now = source.follow(run, after)
-        except SurrogateShapError as error:
-            if source.run is not None or not isinstance(error, RunError):
-                post(LoadFailed(error))
-            return
-        for after, event in events:  # noqa: B007 - the last number is where the next look begins
-            post(EventArrived(event))
-        if now != status:
-            post(RunFollowed(now))
+        except Exception as error:
+            if job is None:
+                if source.run is not None or not isinstance(error, RunError):
+                    post(LoadFailed(session, known(error)))
+                return
+            events, now = (), ""  # it has not begun to write
+        for after, event in events:
+            post(EventArrived(session, event, after))
+        if job is not None and ended:
+            if now != RUNNING:
+                _finish(session, run, job.failure(), post)
+                return
+            job = None  # it had only watched another process, which goes on
+        if job is None and now != status:
+            post(RunFollowed(session, now))
             status = now
-        if now != RUNNING:
+        if job is None and now != RUNNING:
             break
         closing.wait(interval)
     if status and status != RUNNING and not closing.is_set():
-        _finish(source, run, post)
+        _finish(session, run, None, post, quietly=True)
 
 
-def _finish(source: Source, run: str, post: Post) -> None:
+def _finish(
+    session: "Session", run: str, failure: SurrogateShapError | None, post: Post, *, quietly: bool = False
+) -> None:
+    """Says how a run ended; `quietly`, nothing where it left no results."""
+    if failure is not None:
+        post(RunEnded(session, None, failure))
+        return
     try:
-        results = source.results()
-    except SurrogateShapError as error:
-        post(LoadFailed(error))
+        results = session.source.results()
+    except Exception as error:
+        post(LoadFailed(session, known(error)))
         return
     # A run may be opened by the beginning of its name; a spec's results may be those of an earlier run.
-    if results is not None and (source.run is not None or results.run == run):
-        post(RunEnded(results))
+    if results is not None and (session.source.run is not None or results.run == run):
+        post(RunEnded(session, results))
+    elif not quietly:
+        post(RunEnded(session, None, RunError("the run left no results", "Read the spec again: it may have changed.")))

@@ -1,7 +1,7 @@
-"""Dialogs: a question with two answers, an error with its remedies, and the keys."""
+"""Dialogs: a question with its answers, an error with its remedies, and the keys."""
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,49 +10,36 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
+from textual.events import Key
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Static
 
 from surrogateshap.errors import Problem, SpecError, SurrogateShapError
 from surrogateshap.text import harmless
 from surrogateshap_tui.theme import Palette
-from surrogateshap_tui.views.scroll import Scroll
 from surrogateshap_tui.widgets.picture import Picture, plain
+from surrogateshap_tui.widgets.scrolling import Scroll
 
-KEYS = (
-    ("1 2 3", "plan, run, ranking"),
-    ("a", "apply the plan; asks first"),
-    ("s", "stop the run; what is finished is kept"),
-    ("r", "read the spec again and plan anew"),
-    ("[ ]", "previous game, next game"),
-    ("c", "proxy game; retraining game, from anchors"),
-    ("j k, arrows", "one line down, up"),
-    ("g G", "first line, last line"),
-    ("enter, escape", "answer a dialog, close it"),
-    ("ctrl+p", "commands, such as another theme"),
-    ("?", "these keys"),
-    ("q", "quit; a run that was started here is stopped first, after asking"),
-)
 MARKS = (
     ("+ ~ =", "a stage of the plan is new, partly there, cached"),
     ("· > ✓ = !", "a stage of the run waits, runs, is done, was cached, was stopped"),
     ("│ ━ ●", "zero, the value's bar, the value"),
     ("├─┤", "the value's interval"),
+    ("▲ ▼", "sorted by this column, rising or falling"),
 )
 
 
-class Question(ModalScreen[bool]):
-    """Asks for a yes or a no; escape is a no."""
+class Question(ModalScreen[str]):
+    """Asks; each answer has a key, which is the result. Escape gives none of them: an empty text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "Yes", show=False),
-        Binding("n,escape,q", "answer(False)", "No", show=False),
-        Binding("left,right,h,l,up,down", "app.focus_next", "Other answer", show=False),
+        Binding("escape,q", "dismiss('')", "None of them", show=False),
+        Binding("left,right,h,l,up,down,j,k", "app.focus_next", "Other answer", show=False),
     ]
 
-    def __init__(self, title: str, lines: Iterable[str], *, yes: str, no: str) -> None:
+    def __init__(self, title: str, lines: Iterable[str], answers: Mapping[str, str]) -> None:
         super().__init__()
-        self._title, self._lines, self._yes, self._no = title, tuple(lines), yes, no
+        self._title, self._lines, self._answers = title, tuple(lines), dict(answers)
 
     def compose(self) -> ComposeResult:
         """See Screen."""
@@ -60,16 +47,19 @@ class Question(ModalScreen[bool]):
             dialog.border_title = self._title
             yield Static(Text("\n").join(plain(line, 500) for line in self._lines))
             with Horizontal(classes="buttons"):
-                yield Button(Text(self._yes), id="yes", variant="primary", compact=True)
-                yield Button(Text(self._no), id="no", compact=True)
+                for number, (key, words) in enumerate(self._answers.items()):
+                    variant: Literal["primary", "default"] = "default" if number else "primary"
+                    yield Button(Text(f"{words} ({key})"), id=f"answer-{key}", variant=variant, compact=True)
+
+    def on_key(self, event: Key) -> None:
+        """Takes an answer's key."""
+        if event.key in self._answers:
+            event.stop()
+            self.dismiss(event.key)
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "yes")
-
-    def action_answer(self, answer: bool) -> None:
-        """Closes the dialog with this answer."""
-        self.dismiss(answer)
+        self.dismiss((event.button.id or "").removeprefix("answer-"))
 
 
 class _Page(ModalScreen[None]):
@@ -117,22 +107,40 @@ class ErrorPage(_Page):
 
 
 class HelpPage(_Page):
-    """The keys and the signs."""
+    """The keys of the screen below, and the signs."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Iterable[tuple[str, str]]) -> None:
         super().__init__("Keys and signs")
+        self._keys = tuple(keys)
 
     def draw(self, palette: Palette, width: int) -> RenderableType:
         """See _Page."""
         tables = []
-        for rows in (KEYS, MARKS):
+        for rows in (self._keys, MARKS):
             table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-            table.add_column(width=14)
+            table.add_column(width=18)
             table.add_column(ratio=1)
             for sign, meaning in rows:
                 table.add_row(Text(sign, palette.heading), Text(meaning))
             tables.append(table)
         return Group(tables[0], Text(), tables[1])
+
+
+def keys_of(screen: Screen[Any]) -> Iterator[tuple[str, str]]:
+    """The keys that do something on a screen now, and what: the screen's, the app's, then the focused part's."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        said = binding.tooltip or binding.description
+        if not said or binding.system:
+            continue
+        place = 0 if active.node is screen else 1 if active.node is screen.app else 2
+        key = screen.app.get_key_display(binding)
+        keys = found.setdefault((place, said), [])
+        if key not in keys:
+            keys.append(key)
+    for (_, said), keys in sorted(found.items(), key=lambda item: item[0][0]):
+        yield " ".join(keys), said
 
 
 def _problem(problem: Problem, palette: Palette) -> Text:

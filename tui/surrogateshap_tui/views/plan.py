@@ -1,7 +1,5 @@
 """The plan: what would run and why, what it costs, what it rests on."""
 
-from collections.abc import Iterator
-
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -10,9 +8,11 @@ from textual.app import ComposeResult
 
 from surrogateshap import units
 from surrogateshap.plan.model import Cost, GamePlan, Plan, Stage, StageState
+from surrogateshap_tui.plan_text import cost_lines, summary
+from surrogateshap_tui.session import Session
 from surrogateshap_tui.theme import Palette
-from surrogateshap_tui.views.scroll import Scroll
 from surrogateshap_tui.widgets.picture import Picture, plain
+from surrogateshap_tui.widgets.scrolling import Scroll
 from surrogateshap_tui.widgets.stage_list import WIDE
 
 _MARKERS: dict[StageState, str] = {"new": "+", "partial": "~", "cached": "="}
@@ -25,29 +25,18 @@ class PlanView(Scroll):
         """See Widget."""
         yield Picture(id="plan-picture")
 
-    def show(self, plan: Plan) -> None:
-        """Shows a plan."""
-        self.query_one(Picture).show(lambda palette, width: draw_plan(plan, palette, width))
-
-    def show_absent(self, reason: str) -> None:
-        """Says why there is no plan to show."""
+    def show(self, session: Session) -> None:
+        """See views."""
+        plan = session.plan
+        if plan is not None:
+            self.query_one(Picture).show(lambda palette, width: draw_plan(plan, palette, width))
+            return
+        reason = "Reading the spec."
+        if session.source.run is not None:
+            reason = "The run was opened by its name. Open its spec to see the plan."
+        elif session.problem is not None:
+            reason = "No plan: the error that was shown comes first; then r reads it again."
         self.query_one(Picture).show(lambda palette, _: Text(reason, palette.muted))
-
-
-def summary(plan: Plan) -> str:
-    """What is pending, in one line."""
-    pending = sum(stage.state != "cached" for stage in plan.stages)
-    if not pending:
-        return "Nothing to do: every stage is cached."
-    return f"{units.plural(pending, 'stage')} of {len(plan.stages)} to do, {units.about(plan.cost.seconds)}"
-
-
-def cost_lines(cost: Cost) -> Iterator[tuple[str, str]]:
-    """What the pending work takes, as pairs of a quantity and its value."""
-    yield "Images", units.count(cost.images)
-    yield "Denoising steps", units.count(cost.denoising_steps)
-    yield "Time", units.duration(cost.seconds)
-    yield "Disk, memory", f"{units.size(cost.disk_bytes)}, {units.size(cost.memory_bytes)}"
 
 
 def draw_plan(plan: Plan, palette: Palette, width: int) -> RenderableType:

@@ -1,93 +1,162 @@
 """The ranking of one game at a time, as it forms and once it is final."""
 
+from typing import ClassVar
+
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import DataTable
 
 from surrogateshap import units
 from surrogateshap.events import GameInfo
 from surrogateshap.record.fidelity import agreement
+from surrogateshap.text import harmless
+from surrogateshap_tui.copying import places_tsv
+from surrogateshap_tui.messages import Copy
 from surrogateshap_tui.scale import Scale
-from surrogateshap_tui.state import Grade, Place, Ranking, RunState, closed
+from surrogateshap_tui.session import Session
+from surrogateshap_tui.state import Grade, Place, Ranking, RunState
 from surrogateshap_tui.theme import Palette
+from surrogateshap_tui.widgets.game_tabs import GameTabs
 from surrogateshap_tui.widgets.picture import Picture, plain
+from surrogateshap_tui.widgets.prompt import Prompt
 from surrogateshap_tui.widgets.ranking_table import RankingTable
 
 
 class RankingView(Vertical):
     """Which game, how settled, the table, and the selected contributor in full."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="show contributors whose name contains …"),
+        Binding("colon", "jump", "Go to", key_display=":", show=False, tooltip="go to a rank or a name"),
+        Binding("y", "copy(False)", "Copy", tooltip="copy the selected row, as tab-separated text"),
+        Binding("Y", "copy(True)", "Copy all", show=False, tooltip="copy the ranking, as it is shown"),
+        Binding("escape", "show_all", "All", tooltip="take the filter off"),
+    ]
+
     def __init__(self) -> None:
         super().__init__()
-        self._state = RunState()
-        self._game: GameInfo | None = None
-        self._shown: Ranking | None = None
-        self._estimated = False
-        """Whether the retraining game is shown where there is one."""
+        self._ranking: Ranking | None = None
+        self._session: Session | None = None
+        self._before = 0
+        """Where the cursor was before it was asked where to go."""
 
     def compose(self) -> ComposeResult:
         """See Widget."""
+        yield GameTabs()
         yield Picture(id="game")
         yield RankingTable()
+        yield Picture(id="filter")
+        yield Prompt()
         yield Picture(id="place")
 
-    @property
-    def game(self) -> GameInfo | None:
-        """The game that is shown."""
-        return self._game
-
-    def show(self, state: RunState) -> None:
-        """Shows a run's rankings; the game that was selected stays selected."""
-        self._state = state
-        if self._game not in state.games:
-            self._game = state.games[0] if state.games else None
-        self._refresh()
-
-    def turn(self, step: int) -> None:
-        """Goes to the next game, or to the previous one; around at the ends."""
-        games = self._state.games
-        if games:
-            at = games.index(self._game) if self._game in games else 0
-            self._game = games[(at + step) % len(games)]
-            self._refresh()
-
-    @property
-    def can_close(self) -> bool:
-        """Whether the game that is shown has a ranking of the retraining game."""
-        return self._game is not None and closed(self._state.ranking(self._game)) is not None
-
-    def toggle_closed(self) -> None:
-        """Goes from the proxy game to the retraining game as estimated from anchors, and back."""
-        self._estimated = not self._estimated
-        self._refresh()
-
-    @on(DataTable.RowHighlighted)
-    def _row_highlighted(self) -> None:
-        self._show_place()
-
-    def _refresh(self) -> None:
-        state, game = self._state, self._game
-        ranking, estimated = self._ranking(), self._estimated and self.can_close
+    def show(self, session: Session) -> None:
+        """See views."""
+        self._session = session
+        self._show_filter()
+        state, game, ranking = session.state, session.game, session.ranking
+        estimated = session.estimated and session.can_close
+        self.query_one(GameTabs).show(state.games, game)
         table = self.query_one(RankingTable)
         table.display = ranking is not None
-        if ranking != self._shown:
+        if ranking is not self._ranking and ranking != self._ranking:
             table.show(ranking)
-            self._shown = ranking
+            self._ranking = ranking
         self.query_one("#game", Picture).show(lambda palette, _: draw_game(state, game, ranking, palette, estimated))
         self._show_place()
 
-    def _ranking(self) -> Ranking | None:
-        """The one that is shown: of the proxy game, or of the retraining game where that is wanted and there."""
-        ranking = self._state.ranking(self._game) if self._game else None
-        return (closed(ranking) if self._estimated else None) or ranking
+    @property
+    def selected(self) -> Place | None:
+        """The contributor under the cursor."""
+        return self.query_one(RankingTable).selected
+
+    def action_filter(self) -> None:
+        """Asks what names must contain."""
+        self.query_one(Prompt).open("filter", "/", self.query_one(RankingTable).filtered_by)
+        self._show_filter()
+
+    def action_jump(self) -> None:
+        """Asks where to go."""
+        self._before = self.query_one(RankingTable).cursor_row
+        self.query_one(Prompt).open("jump", "Rank or name:")
+        self._show_filter()
+
+    def action_copy(self, everything: bool) -> None:
+        """Copies the ranking as it is shown, or the selected row."""
+        table, ranking = self.query_one(RankingTable), self._ranking
+        places = table.listed if everything else [table.selected] if table.selected else []
+        if ranking is not None and places:
+            what = units.plural(len(places), "row") if everything else harmless(places[0].name, 60)
+            run = self._session.state.run if self._session is not None else ""
+            self.post_message(
+                Copy(what, places_tsv((ranking.game, place) for place in places), f"{run or 'surrogateshap'}-ranking")
+            )
+
+    def action_show_all(self) -> None:
+        """Takes the filter off."""
+        self._filter("")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leaves `escape` to the screen where nothing is filtered."""
+        if action == "show_all":
+            return bool(self.query_one(RankingTable).filtered_by)
+        if action in ("filter", "jump"):
+            return self.query_one(RankingTable).display and not self.query_one(Prompt).kind
+        return True
+
+    @on(Prompt.Typed)
+    def _prompt_typed(self, message: Prompt.Typed) -> None:
+        if message.kind == "filter":
+            self._filter(message.words)
+        elif not self.query_one(RankingTable).go_to(message.words):
+            self.query_one(RankingTable).move_cursor(self._before)
+
+    @on(Prompt.Stepped)
+    def _prompt_stepped(self, message: Prompt.Stepped) -> None:
+        self.query_one(RankingTable).action_move(message.step)
+
+    @on(Prompt.Closed)
+    def _prompt_closed(self, message: Prompt.Closed) -> None:
+        table = self.query_one(RankingTable)
+        if message.kind == "filter":
+            self._filter(message.words if message.kept else "")
+        elif not message.kept:
+            table.move_cursor(self._before)
+        elif message.words.strip() and not table.go_to(message.words):
+            self.notify(f"No rank and no name like that: {harmless(message.words, 60)}", markup=False)
+        table.focus()
+
+    @on(GameTabs.Chosen)
+    def _chosen(self, message: GameTabs.Chosen) -> None:
+        if self._session is not None:
+            self._session.show_game(message.game)
+
+    @on(RankingTable.Highlighted)
+    def _row_highlighted(self) -> None:
+        self._show_place()
+
+    def _filter(self, words: str) -> None:
+        self.query_one(RankingTable).filter(words)
+        self._show_filter()
+        self.refresh_bindings()
+
+    def _show_filter(self) -> None:
+        table, picture = self.query_one(RankingTable), self.query_one("#filter", Picture)
+        words, found, count = table.filtered_by, table.row_count, len(table.places)
+        picture.display = bool(words)
+        said = f"{units.count(found)} of {units.plural(count, 'contributor')}"
+        picture.show(
+            lambda palette, _: (
+                Text(f"{said}, those with ", palette.muted, no_wrap=True, overflow="ellipsis")
+                .append(plain(words, 60))
+                .append(" in their names; escape shows all")
+            )
+        )
 
     def _show_place(self) -> None:
-        ranking = self._ranking()
-        place = self.query_one(RankingTable).selected
+        ranking, place = self._ranking, self.selected
         picture = self.query_one("#place", Picture)
         picture.display = ranking is not None and place is not None
         if ranking and place:
@@ -125,19 +194,11 @@ def fidelity_line(state: RunState, game: GameInfo, estimated: bool) -> str:
 def draw_game(
     state: RunState, game: GameInfo | None, ranking: Ranking | None, palette: Palette, estimated: bool = False
 ) -> RenderableType:
-    """Which game of how many, how settled its ranking is, and how far it can be believed."""
+    """How settled a ranking is, and how far it can be believed."""
     if game is None:
         return Text("No ranking yet: it forms while the run goes on.", palette.muted)
-    head = Table.grid(expand=True, padding=(0, 1, 0, 0))
-    head.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    head.add_column(no_wrap=True)
-    number = state.games.index(game) + 1
-    head.add_row(
-        plain(str(game), style="bold"),
-        Text(f"game {number} of {len(state.games)}   [ previous   ] next", palette.muted),
-    )
     provisional = ranking is not None and ranking.grade is Grade.PROVISIONAL
-    parts: list[RenderableType] = [head, Text(standing(ranking), palette.warning if provisional else palette.muted)]
+    parts: list[RenderableType] = [Text(standing(ranking), palette.warning if provisional else palette.muted)]
     if ranking and ranking.result:
         result = ranking.result
         scale = Scale((result.v_empty, result.v_full))

@@ -5,14 +5,16 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 
+from surrogateshap import units
 from surrogateshap.events import GameInfo
 from surrogateshap.text import harmless
-from surrogateshap_tui.state import Ranking, RunState
+from surrogateshap_tui.session import Session
+from surrogateshap_tui.state import DeviceState, Ranking, RunState
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.views.ranking import standing
-from surrogateshap_tui.views.scroll import Scroll
 from surrogateshap_tui.widgets.picture import Picture, plain
 from surrogateshap_tui.widgets.ranking_columns import columns
+from surrogateshap_tui.widgets.scrolling import Scroll
 from surrogateshap_tui.widgets.stage_list import WIDE, stage_list
 
 _PLACES = 10
@@ -26,13 +28,14 @@ class RunView(Scroll):
         """See Widget."""
         yield Picture(id="run-picture")
 
-    def show(self, state: RunState, game: GameInfo | None, headline: str) -> None:
-        """Shows a run; the headline says in words what it is at, `game` whose ranking is shown where there is room."""
+    def show(self, session: Session) -> None:
+        """See views."""
+        state, game, headline = session.state, session.game, session.words
         self.query_one(Picture).show(lambda palette, width: draw_run(state, game, headline, palette, width))
 
 
 def draw_run(state: RunState, game: GameInfo | None, headline: str, palette: Palette, width: int) -> RenderableType:
-    """The run, section by section."""
+    """The run, section by section; `headline` says in words what it is at."""
     parts: list[RenderableType] = [
         Text.assemble(plain(state.run, style="bold"), "  ", (headline, palette.muted)),
         Text(),
@@ -42,6 +45,8 @@ def draw_run(state: RunState, game: GameInfo | None, headline: str, palette: Pal
         parts += [Text("  ").append(plain(state.remedy, 2000))] if state.remedy else []
         parts += [Text()]
     parts.append(stage_list(state.stages, palette, width))
+    if state.devices and state.status == "running":
+        parts += [Text(), Text("Devices", palette.heading), _devices(state.devices)]
     ranking = state.ranking(game) if game else None
     if ranking and width >= WIDE:
         title = Text.assemble(
@@ -56,6 +61,21 @@ def draw_run(state: RunState, game: GameInfo | None, headline: str, palette: Pal
             table.add_row(Text("!", palette.warning), plain(warning, 2000))
         parts += [Text(), Text("Warnings", palette.heading), table]
     return Group(*parts)
+
+
+def _devices(devices: tuple[DeviceState, ...]) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for one in devices:
+        used = units.size(one.memory_bytes) if one.memory_bytes is not None else ""
+        of = f" of {units.size(one.memory_total)}" if one.memory_total is not None else ""
+        busy = f"{one.utilisation:.0%}".replace("%", " %") + " busy" if one.utilisation is not None else ""
+        table.add_row(
+            plain(one.device),
+            Text(f"images {units.rate(one.rate)}" if one.rate > 0 else ""),
+            Text(busy),
+            Text(f"{used}{of}" if used else ""),
+        )
+    return table
 
 
 def _head_of(ranking: Ranking, palette: Palette, width: int) -> RenderableType:
