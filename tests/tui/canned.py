@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from threading import Event as Flag
 
+import numpy as np
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.library import Listing
 
@@ -288,6 +289,13 @@ SECOND_HALF: tuple[Event, ...] = (
 )
 
 
+def picture(number: int) -> np.ndarray:
+    """(8, 8) uint8: a bright ring around a dark middle, another for every number."""
+    y, x = np.mgrid[0:8, 0:8] - 3.5
+    radius = np.hypot(x * (1 + number % 3 / 3), y)
+    return (255 * np.exp(-((radius - 2.5) ** 2))).astype(np.uint8)
+
+
 class CannedJob:
     """A run that was started here, as the source plays it."""
 
@@ -329,6 +337,7 @@ class CannedSource:
         self.planned = 0
         self.verified = 0
         self.closed_by_stop = False
+        self.waiting_for = ""
         self.log: list[tuple[int, Event]] = []
         self.status: str | None = None
         self.finished = results
@@ -373,6 +382,14 @@ class CannedSource:
                 self.finished = make_results()
             self.status = "done" if self.failure is None else "failed"
         return [(number, event) for number, event in self.log if number > after], self.status
+
+    def images(self, run: str, count: int) -> Sequence[np.ndarray]:
+        """As many made-up digits as there are stored images of a run that has begun."""
+        return [picture(number) for number in range(count)] if self.log else []
+
+    def waits_for(self, run: str) -> str:
+        """Another run, where the test says so."""
+        return self.waiting_for
 
     def verify(self) -> VerifyReport:
         """A record that holds."""

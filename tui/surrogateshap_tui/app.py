@@ -13,6 +13,7 @@ from textual.message import Message
 
 from surrogateshap.errors import InterruptedRun, SurrogateShapError
 from surrogateshap_tui.exporting import Kind, export
+from surrogateshap_tui.graphics import Graphics, find
 from surrogateshap_tui.library import ApiLibrary, Library, Listing
 from surrogateshap_tui.messages import (
     Failed,
@@ -48,8 +49,10 @@ class SurrogateShapApp(App[None]):
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
     ]
 
-    def __init__(self, library: Library, target: str | None = None) -> None:
+    def __init__(self, library: Library, target: str | None = None, graphics: Graphics | None = None) -> None:
         super().__init__()
+        self.graphics = graphics
+        """How thumbnails are drawn where the terminal shows real images."""
         self.sessions: dict[str, Session] = {}
         """By target: those that a workspace shows, and those whose run was started here and goes on."""
         self._library = library
@@ -247,6 +250,6 @@ def run(
         )
     folder = Path(target) if target is not None and Path(target).is_dir() else None
     library = ApiLibrary(folder or Path(), store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
-    app = SurrogateShapApp(library, None if folder is not None else target)
+    app = SurrogateShapApp(library, None if folder is not None else target, find())
     app.run()
     return app.return_code or 0
