@@ -1,5 +1,6 @@
 """The app: opens screens, keeps the sessions that outlive them, and shows errors."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +34,9 @@ from surrogateshap_tui.screens.home import HomeScreen
 from surrogateshap_tui.screens.workspace import WorkspaceScreen
 from surrogateshap_tui.session import Session, told
 from surrogateshap_tui.theme import DARK, LIGHT, ROUND
+
+_BROWSER = "textual.drivers.web_driver:WebDriver"
+"""The driver that textual-serve asks for: standard input and output are then pipes to it."""
 
 
 class SurrogateShapApp(App[None]):
@@ -243,7 +247,7 @@ def run(
 
     Gives the exit code once it is closed. Raises SurrogateShapError where standard input or output is not a terminal.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) and os.environ.get("TEXTUAL_DRIVER") != _BROWSER:
         raise SurrogateShapError(
             "the terminal UI needs a terminal, and standard input or output is none",
             "use `surrogateshap plan`, `apply` and `show` in scripts",

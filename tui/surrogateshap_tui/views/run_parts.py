@@ -41,7 +41,8 @@ def draw_progress(
     speed = units.rate(rate_of(state.devices)) if state.status == "running" else ""
     head.append(f"  {speed.replace('/', ' images/')}" if speed else "")
     parts: list[RenderableType] = [head, *_meaning(state, here, startable, waits_for, palette)]
-    parts += [Text(), stage_list(state.stages, palette, width)]
+    parts += [Text()] if width >= WIDE else []
+    parts.append(stage_list(state.stages, palette, width))
     if state.devices:
         running = state.status == "running"
         title = "Devices" if running else "Devices, while it ran"
@@ -84,10 +85,8 @@ def draw_ranking(state: RunState, ranking: Ranking | None, palette: Palette, wid
         return Text("Ranking: it forms once some of the images are there.", palette.muted)
     title = Text(f"Ranking of {harmless(str(ranking.game))}", palette.heading, no_wrap=True, overflow="ellipsis")
     turn = f"   game {state.games.index(ranking.game) + 1} of {len(state.games)}, [ ] turns"
-    how = Text(standing(ranking).partition(";")[0], palette.muted)
+    how = Text(standing(ranking).partition(";")[0] + _settling(ranking), palette.muted, no_wrap=True)
     parts: list[RenderableType] = [title.append(turn if len(state.games) > 1 else "", palette.muted), how]
-    if settling := _settling(ranking):
-        parts.append(Text(settling, palette.muted, no_wrap=True, overflow="ellipsis"))
     fitted = columns(ranking.places, palette, width)
     table = Table.grid()
     for column in fitted:
@@ -103,14 +102,14 @@ def draw_ranking(state: RunState, ranking: Ranking | None, palette: Palette, wid
 
 
 def _settling(ranking: Ranking) -> str:
-    """`intervals ▇▄▂▁ 0.58 → 0.24 wide`; empty before the second ranking."""
+    """`; intervals ▇▄▂▁ 0.58 → 0.24 wide`, their mean; empty before the second ranking."""
     widths = [width for _, width in ranking.widths if width > 0]
     if len(widths) < 2:
         return ""
     scale, largest = Scale(widths), max(widths)
     step = max(1, -(-len(widths) // _HISTORY))
     drawn = "".join(_BLOCKS[min(7, int(width / largest * 7.999))] for width in [*widths[:-1:step], widths[-1]])
-    return f"intervals {drawn} {scale(widths[0])} → {scale(widths[-1])} wide, on average"
+    return f"; intervals {drawn} {scale(widths[0])} → {scale(widths[-1])} wide"
 
 
 def draw_warnings(warnings: tuple[str, ...], palette: Palette) -> RenderableType:

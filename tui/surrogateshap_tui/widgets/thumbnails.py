@@ -12,9 +12,9 @@ from textual.widget import Widget
 from surrogateshap_tui.graphics import Graphics
 from surrogateshap_tui.widgets.pixels import Pixels, lines, sheet, strips
 
-SMALL, LARGE = 8, 16
-"""Columns of one image, in narrow and in wide places."""
-_WIDE = 64
+_SIDES = ((100, 24), (40, 16), (0, 8))
+"""Columns of one image from each width on."""
+_FEW_COLOURS = ("standard", "windows")
 
 
 class Thumbnails(Widget):
@@ -80,11 +80,8 @@ class Thumbnails(Widget):
                 child.image = picture  # type: ignore[attr-defined]
 
 
-_FEW_COLOURS = (None, "standard", "windows")
-
-
 def _side(width: int) -> int:
-    return LARGE if width >= _WIDE else SMALL
+    return next(side for least, side in _SIDES if width >= least)
 
 
 def _same(one: Sequence[Pixels], other: Sequence[Pixels]) -> bool:
