@@ -54,17 +54,19 @@ class Screen:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
-        self._written = ""
+        self.written = ""
+        """Text with its escape codes."""
         self.asked: list[str] = []
+        """URLs, of the page and of its socket."""
 
     def wait(self, text: str) -> None:
         """Until the app has written `text`."""
         for _ in range(600):
             self._read()
-            if text in self._written:
+            if text in self.written:
                 return
             time.sleep(0.1)
-        raise AssertionError(f"the app never wrote {text!r}; it wrote {self._written[-2000:]!r}")
+        raise AssertionError(f"the app never wrote {text!r}; it wrote {self.written[-2000:]!r}")
 
     def _read(self) -> None:
         for entry in self._browser._log("performance"):
@@ -72,7 +74,7 @@ class Screen:
             parameters = event["params"]
             match event["method"]:
                 case "Network.webSocketFrameReceived" if parameters["response"]["opcode"] == 2:
-                    self._written += b64decode(parameters["response"]["payloadData"]).decode(errors="replace")
+                    self.written += b64decode(parameters["response"]["payloadData"]).decode(errors="replace")
                 case "Network.requestWillBeSent":
                     self.asked.append(parameters["request"]["url"])
                 case "Network.webSocketCreated":
@@ -88,21 +90,21 @@ def press(browser: Browser, key: str, code: int = 0) -> None:
 def test_the_app_runs_in_a_browser_and_asks_nothing_of_the_network(address: str, browser: Browser) -> None:
     assert address.startswith("http://127.0.0.1:")
     browser.open(address)
-    screen = Screen(browser)
+    screen, light = Screen(browser), "247;247;250"
     screen.wait("digits.toml")
     if folder := os.environ.get("PICTURES"):
         time.sleep(1)
         (Path(folder) / "serve.png").write_bytes(browser.picture())
-    press(browser, "?")
-    screen.wait("another theme")
-    press(browser, "Escape", 27)
+    assert f"48;2;{light}m" not in screen.written
+    press(browser, "t")
+    screen.wait(f"48;2;{light}m")
     press(browser, "q")
-    for _ in range(100):
+    for _ in range(200):
         if browser.run("return document.body.classList.contains('-closed')"):
             break
         time.sleep(0.1)
     assert "Runs that were left in the background go on" in browser.run("return document.body.innerText")
-    assert {urlsplit(url).hostname for url in screen.asked if not url.startswith("data:")} == {"127.0.0.1"}
+    assert {urlsplit(url).hostname for url in screen.asked if url.startswith(("http", "ws"))} == {"127.0.0.1"}
     assert any(urlsplit(url).scheme == "ws" for url in screen.asked)
     assert not [line for line in browser.console() if "SEVERE" in line]
 
