@@ -115,6 +115,8 @@ def test_from_home_to_export(terminal: Terminal, tmp_path: Path) -> None:
     terminal.press("Escape")
     terminal.wait("game 2 of 2", "rank 14 of 14")
     terminal.press("5")
+    terminal.wait("Verification", "record.json")
+    terminal.press("G")
     terminal.wait("The record holds")
     terminal.press("C-p")
     terminal.wait("Search")

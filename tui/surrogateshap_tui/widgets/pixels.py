@@ -68,7 +68,7 @@ def _grey(top: list[int], bottom: list[int], dark: bool) -> tuple[str, Style | N
     if not top[3] and not bottom[3]:
         return " ", None
     light = sum(0.299 * r + 0.587 * g + 0.114 * b for r, g, b, _ in (top, bottom)) / 2 / 256
-    return _SHADES[int((light if dark else 1 - light) * len(_SHADES))], None
+    return _SHADES[min(len(_SHADES) - 1, int((light if dark else 1 - light) * len(_SHADES)))], None
 
 
 def _colour(top: list[int], bottom: list[int], _: bool) -> tuple[str, Style | None]:
