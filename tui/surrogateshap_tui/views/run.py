@@ -10,7 +10,7 @@ from textual.events import Resize
 
 from surrogateshap_tui.session import Session
 from surrogateshap_tui.views.newest import NewestImages
-from surrogateshap_tui.views.run_parts import draw_progress, draw_ranking, draw_warnings, rows_beside
+from surrogateshap_tui.views.run_parts import FIRST_WARNINGS, draw_progress, draw_ranking, draw_warnings, rows_beside
 from surrogateshap_tui.widgets.picture import Picture
 from surrogateshap_tui.widgets.scrolling import Scroll
 from surrogateshap_tui.widgets.stage_list import WIDE
@@ -35,6 +35,8 @@ class RunView(Scroll):
     def on_resize(self, event: Resize) -> None:
         """Goes over to columns, or back."""
         self.set_class(event.size.width >= WIDE, "wide")
+        if self._session is not None:
+            self.show(self._session)
 
     def show(self, session: Session) -> None:
         """See views."""
@@ -54,9 +56,10 @@ class RunView(Scroll):
             self._picture("run-ranking").show(
                 lambda palette, width: draw_ranking(state, ranking, palette, width, rows_beside(self.size))
             )
-        if self._changed("run-warnings", state.warnings):
+        wide = self.has_class("wide")
+        if self._changed("run-warnings", (state.warnings, wide)):
             picture = self._picture("run-warnings")
-            picture.display = bool(state.warnings)
+            picture.display = len(state.warnings) > (0 if wide else FIRST_WARNINGS)
             picture.show(lambda palette, _: draw_warnings(state.warnings, palette))
 
     @on(NewestImages.Changed)

@@ -18,8 +18,8 @@ from surrogateshap_tui.widgets.stage_list import WIDE, stage_list
 
 _NARROW_PLACES, _LEAST_PLACES = 5, 10
 """Contributors shown beside the progress; the ranking tab shows all."""
-_FIRST_WARNINGS = 2
-"""Of a narrow view's top; all stand at its end."""
+FIRST_WARNINGS = 2
+"""Of a narrow view's top; where there are more, all stand at its end."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _HISTORY = 16
 
@@ -49,7 +49,7 @@ def draw_progress(
         parts += [Text(), Text(title, palette.heading)] if width >= WIDE or not running else [Text()]
         parts.append(device_list(state.devices, running, palette, width))
     if state.warnings and width < WIDE:
-        newest = state.warnings[-_FIRST_WARNINGS:]
+        newest = state.warnings[-FIRST_WARNINGS:]
         older = len(state.warnings) - len(newest)
         parts += [Text(), *(_warning(one, palette) for one in newest)]
         parts += [Text(f"  and {units.plural(older, 'older one')}, below", palette.muted)] if older else []
