@@ -121,7 +121,7 @@ def test_from_home_to_export(terminal: Terminal, tmp_path: Path) -> None:
     terminal.press("C-p")
     terminal.wait("Search")
     terminal.press("export", "Space", "json")
-    terminal.wait("JSON")
+    terminal.wait("Export json")
     time.sleep(1)  # the palette searches on
     terminal.press("Enter")
     terminal.wait("Written")

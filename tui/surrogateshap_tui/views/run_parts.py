@@ -87,13 +87,13 @@ def draw_ranking(state: RunState, ranking: Ranking | None, palette: Palette, wid
     turn = f"   game {state.games.index(ranking.game) + 1} of {len(state.games)}, [ ] turns"
     how = Text(standing(ranking).partition(";")[0] + _settling(ranking), palette.muted, no_wrap=True)
     parts: list[RenderableType] = [title.append(turn if len(state.games) > 1 else "", palette.muted), how]
-    fitted = columns(ranking.places, palette, width)
+    fitted = columns(ranking.places[:most], palette, width)
     table = Table.grid()
     for column in fitted:
         table.add_column(width=column.width, no_wrap=True)
     table.add_row(*(Text(column.title, palette.muted) for column in fitted))
-    for place in range(min(most, len(ranking.places))):
-        table.add_row(*(column.cells[place] for column in fitted))
+    for cells in zip(*(column.cells for column in fitted), strict=True):
+        table.add_row(*cells)
     parts.append(table)
     if len(ranking.places) > most:
         others = units.plural(len(ranking.places) - most, "other")
