@@ -110,28 +110,23 @@ def test_intervals_are_seen_to_shrink() -> None:
     assert settled.widths == forming.widths
 
 
-def test_only_what_has_changed_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> None:
-        source = CannedSource()
-        app = opened(source)
-        async with app.run_test(size=(160, 50)) as pilot:
-            await begin(pilot, app)
-            shown: list[str] = []
-            show = Picture.show
+async def test_only_what_has_changed_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = CannedSource()
+    app = opened(source)
+    async with app.run_test(size=(160, 50)) as pilot:
+        await begin(pilot, app)
+        shown: list[str] = []
+        show = Picture.show
 
-            def noted(self: Picture, draw: object) -> None:
-                shown.append(self.id or "")
-                show(self, draw)
+        def noted(self: Picture, draw: object) -> None:
+            shown.append(self.id or "")
+            show(self, draw)
 
-            monkeypatch.setattr(Picture, "show", noted)
-            source.tell(StageProgress(stage="generate-image", done=600, total=1360, rate=14.2))
-            await until(pilot, lambda: state(app).stages[0].done == 600)
-            await pilot.pause()
-            assert shown == ["status", "run-progress"]
-
-    import asyncio
-
-    asyncio.run(run())
+        monkeypatch.setattr(Picture, "show", noted)
+        source.tell(StageProgress(stage="generate-image", done=600, total=1360, rate=14.2))
+        await until(pilot, lambda: state(app).stages[0].done == 600)
+        await pilot.pause()
+        assert shown == ["status", "run-progress"]
 
 
 @SIZES
@@ -204,7 +199,7 @@ def test_without_colours_of_their_own_images_are_greys_that_stand_out(dark: bool
     assert [strip.text for strip in made] == [text] * 4
 
 
-async def test_thumbnails_take_pillows_images_and_no_room_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_thumbnails_take_pillows_images_and_no_room_without_any() -> None:
     app = opened(CannedSource())
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, app)
