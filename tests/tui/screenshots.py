@@ -1,4 +1,4 @@
-"""Writes the README's pictures of the terminal UI, from the canned digits run: `python tests/tui/screenshots.py docs`."""
+"""Writes the README's pictures of the terminal UI, from the canned digits run, into a folder: `make screenshots`."""
 
 import asyncio
 import os
@@ -78,5 +78,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
     main(Path(sys.argv[1]))
