@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -22,7 +23,8 @@ Steps = Callable[[Pilot[None], SurrogateShapApp], Awaitable[None]]
 
 
 async def _home(pilot: Pilot[None], app: SurrogateShapApp) -> None:
-    await until(pilot, lambda: bool(app.listing.runs))
+    await until(pilot, lambda: bool(app.listing.runs) and not app.workers._workers)
+    await pilot.pause(0.2)
 
 
 async def _run(pilot: Pilot[None], app: SurrogateShapApp) -> None:
@@ -59,7 +61,7 @@ async def take(name: str) -> str:
     """One picture as SVG that asks for no font from elsewhere."""
     make, steps = PICTURES[name]
     source = make()
-    library = CannedLibrary(source, runs=[summary_of(RUN)])
+    library = CannedLibrary(source, runs=[summary_of(RUN, updated=time.time() - 180)])
     app = SurrogateShapApp(library, None if name == "home" else source.target)
     async with app.run_test(size=SIZE) as pilot:
         await steps(pilot, app)
