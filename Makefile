@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test browser check lint types imports format clean
+.PHONY: demo test browser terminal screenshots check lint types imports format clean
 
 demo: $(VENV)/.base
 	$(BIN)/surrogateshap apply specs/digits.toml --yes
@@ -13,9 +13,17 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n logical
 
-# The HTML report in Chromium, which must be installed with its chromedriver.
+# The HTML report and the terminal UI in Chromium, which must be installed with its chromedriver.
 browser: $(VENV)/.dev
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# The terminal UI in a terminal, which tmux, which must be installed, stands in for.
+terminal: $(VENV)/.dev
+	$(BIN)/python -m pytest -m terminal tests/terminal
+
+# The README's pictures of the terminal UI.
+screenshots: $(VENV)/.dev
+	$(BIN)/python tests/tui/screenshots.py docs
 
 check: lint types imports test
 

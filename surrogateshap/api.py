@@ -32,6 +32,7 @@ from surrogateshap.targets import store_folder as store_folder
 from surrogateshap.text import harmless
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import ArrayLike
     from polars import DataFrame
 
@@ -387,6 +388,18 @@ def follow(target: str, *, store: Path | None = None, after: int = 0) -> "tuple[
     opened, row = find_run(target, store, unfinished=True)
     with opened:
         return opened.events(row.run, after), row.now
+
+
+def newest_images(target: str, count: int, *, store: Path | None = None) -> "list[np.ndarray]":
+    """At most `count` images that a run has made, newest first, scaled down to 96 pixels; also while it goes on.
+
+    Each is (H, W), grey, or (H, W, 3), uint8. Nothing is written. Raises RunError where there is no such run.
+    """
+    from surrogateshap.store.newest import newest_images as look
+
+    opened, row = find_run(target, store, unfinished=True)
+    with opened:
+        return look(opened, row.run, count)
 
 
 def verify(record: Path, **asked: Any) -> "VerifyReport":

@@ -43,6 +43,15 @@ class IndexTable(UseTable):
                 ((key, digest, slot) for slot, key in enumerate(keys)),
             )
 
+    def with_images(self, run: str) -> list[str]:
+        """Objects that hold images, or what was made of images, and that the run uses."""
+        if not self._database.keeps_uses():
+            return []
+        rows = self._database.read(
+            "SELECT DISTINCT digest FROM images WHERE digest IN (SELECT digest FROM uses WHERE run = ?)", (run,)
+        )
+        return [digest for (digest,) in rows]
+
     def add_rate(self, kind: str, subject: str, device: str, units: float, seconds: float) -> None:
         """Keeps a measured speed, in place of the last one of that kind, subject (a model's digest) and device."""
         if not (units > 0 and seconds > 0):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,6 +78,15 @@ class Objects:
             with suppress(FileNotFoundError):
                 return self._path(name, suffix).stat().st_size
         return None
+
+    def by_age(self, names: Iterable[str]) -> list[Path]:
+        """Files of those arrays that are there, those written last first."""
+        found: list[tuple[int, Path]] = []
+        for name in names:
+            path = self._path(name, "safetensors")
+            with suppress(OSError):
+                found.append((path.stat().st_mtime_ns, path))
+        return [path for _, path in sorted(found, reverse=True)]
 
     def each(self) -> Iterator[tuple[str, Suffix, int]]:
         """Digest, suffix and bytes of every object; other files are none of the store's. Raises RunError."""

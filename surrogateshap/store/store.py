@@ -136,6 +136,10 @@ class Store(RunTable, IndexTable):
         """Deletes an object: what was found by it is as good as absent."""
         self.objects.drop(digest)
 
+    def newest_files(self, run: str) -> list[Path]:
+        """Files of the objects with images that the run uses, those written last first."""
+        return self.objects.by_age(self.with_images(run))
+
     def object_sizes(self, digests: Iterable[str]) -> dict[str, int]:
         """Bytes of those objects that are there."""
         return {name: found for name in digests if (found := self.objects.size(name)) is not None}

@@ -36,6 +36,7 @@ from surrogateshap.plan.model import (
     PoolPlan,
     Stage,
 )
+from surrogateshap.record.checks import Check, VerifyReport
 from surrogateshap.record.contributor import Condition, ContributorData, Overlap
 from surrogateshap.record.results import (
     CalibrationBin,
@@ -48,7 +49,6 @@ from surrogateshap.record.results import (
     Results,
     SurrogateDiagnostics,
 )
-from surrogateshap.record.verify import Check, VerifyReport
 from surrogateshap.runs import RunSummary
 
 RUN = "digits-5b1f0c"
@@ -294,6 +294,13 @@ SECOND_HALF: tuple[Event, ...] = (
 )
 
 
+def picture(number: int) -> np.ndarray:
+    """(8, 8) uint8: a bright ring around a dark middle, another for every number."""
+    y, x = np.mgrid[0:8, 0:8] - 3.5
+    radius = np.hypot(x * (1 + number % 3 / 3), y)
+    return (255 * np.exp(-((radius - 2.5) ** 2))).astype(np.uint8)
+
+
 class CannedJob:
     """A run that was started here, as the source plays it."""
 
@@ -335,6 +342,7 @@ class CannedSource:
         self.planned = 0
         self.verified = 0
         self.closed_by_stop = False
+        self.waiting_for = ""
         self.log: list[tuple[int, Event]] = []
         self.status: str | None = None
         self.finished = results
@@ -388,6 +396,14 @@ class CannedSource:
     def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
         """The same of everyone."""
         return self.data
+
+    def images(self, run: str, count: int) -> Sequence[np.ndarray]:
+        """As many made-up digits as there are stored images of a run that has begun."""
+        return [picture(number) for number in range(count)] if self.log else []
+
+    def waits_for(self, run: str) -> str:
+        """Another run, where the test says so."""
+        return self.waiting_for
 
     def verify(self) -> VerifyReport:
         """A record that holds."""

@@ -40,11 +40,6 @@ def test_confirmation(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(app, terminal_size=size, run_before=picture(app, steps))
 
 
-def test_run(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = opened(CannedSource())
-    assert snap_compare(app, terminal_size=size, run_before=picture(app, lambda pilot: begin(pilot, app)))
-
-
 def test_provisional_ranking(snap_compare: Compare, size: tuple[int, int]) -> None:
     app = opened(CannedSource())
 

@@ -5,7 +5,7 @@ import types
 from pathlib import Path
 
 import pytest
-from canned import make_plan, make_results, started
+from canned import make_plan, make_results, started, summary_of
 from surrogateshap_tui.source import ApiSource
 
 import surrogateshap
@@ -64,3 +64,16 @@ def test_a_run_is_started_as_a_process_of_its_own(monkeypatch: pytest.MonkeyPatc
     ApiSource("specs/digits.toml", store=tmp_path, allow_paths=[tmp_path], allow_plugins=["sharp"]).start()
     options = (f"--store={tmp_path}", f"--allow-path={tmp_path}", "--allow-plugin=sharp")
     assert started == [("apply", "--yes", "--display", "none", *options, "--", "specs/digits.toml")]
+
+
+def test_images_and_other_runs_are_looked_for_where_the_run_is_kept(
+    door: types.SimpleNamespace, tmp_path: Path
+) -> None:
+    door.module.newest_images = lambda run, count, store: [(run, count, store)]
+    door.module.runs = lambda store: (summary_of("other", "running"), summary_of("mine", "running"))
+    source = ApiSource("specs/digits.toml", store=None, allow_paths=())
+    assert source.images("mine", 3) == [("mine", 3, Path("specs/.surrogateshap"))]
+    assert source.waits_for("mine") == "other"
+    door.module.runs = lambda store: (summary_of("other"), summary_of("mine", "running"))
+    assert source.waits_for("mine") == ""
+    assert ApiSource("mine", store=tmp_path, allow_paths=()).images("mine", 1) == [("mine", 1, tmp_path)]

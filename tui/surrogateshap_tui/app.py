@@ -18,6 +18,7 @@ from surrogateshap.record.results import Results
 from surrogateshap.text import harmless
 from surrogateshap_tui.copying import takes_copies, write_copy
 from surrogateshap_tui.exporting import export, free_name
+from surrogateshap_tui.graphics import Graphics, find
 from surrogateshap_tui.library import ApiLibrary, Library, Listing
 from surrogateshap_tui.messages import (
     Copy,
@@ -40,6 +41,9 @@ from surrogateshap_tui.screens.workspace import WorkspaceScreen
 from surrogateshap_tui.session import Session, told
 from surrogateshap_tui.theme import DARK, LIGHT, ROUND
 
+_BROWSER = "textual.drivers.web_driver:WebDriver"
+"""The driver that textual-serve asks for: standard input and output are then pipes to it."""
+
 
 class SurrogateShapApp(App[None]):
     """Starts at Home, or in the workspace of `target`."""
@@ -56,8 +60,10 @@ class SurrogateShapApp(App[None]):
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
     ]
 
-    def __init__(self, library: Library, target: str | None = None) -> None:
+    def __init__(self, library: Library, target: str | None = None, graphics: Graphics | None = None) -> None:
         super().__init__()
+        self.graphics = graphics
+        """How thumbnails are drawn where the terminal shows real images."""
         self.sessions: dict[str, Session] = {}
         """By target: those that a workspace shows, and those whose run was started here and goes on."""
         self._library = library
@@ -291,13 +297,13 @@ def run(
 
     Gives the exit code once it is closed. Raises SurrogateShapError where standard input or output is not a terminal.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) and os.environ.get("TEXTUAL_DRIVER") != _BROWSER:
         raise SurrogateShapError(
             "the terminal UI needs a terminal, and standard input or output is none",
             "use `surrogateshap plan`, `apply` and `show` in scripts",
         )
     folder = Path(target) if target is not None and Path(target).is_dir() else None
     library = ApiLibrary(folder or Path(), store=store, allow_paths=allow_paths, allow_plugins=allow_plugins)
-    app = SurrogateShapApp(library, None if folder is not None else target)
+    app = SurrogateShapApp(library, None if folder is not None else target, find())
     app.run()
     return app.return_code or 0

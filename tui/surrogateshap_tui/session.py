@@ -202,6 +202,8 @@ class Session:
         state = self.state
         if self.job is not None and self.stopping:
             return f"{'pausing' if self.paused else 'stopping'} after the current batch"
+        if self.job is not None and state.status != "running":
+            return "starting"
         if self.job is not None or state.status == "running":
             left = time_left(state, self.plan) if state.status == "running" else None
             where = "running" if self.job is not None else "running in another process"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from surrogateshap.errors import RunError
 from surrogateshap.events import Event, GameInfo
@@ -12,6 +12,9 @@ from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.results import Results
 from surrogateshap_tui.jobs import ChildJob, Job
 from surrogateshap_tui.made import Made, read_made
+
+if TYPE_CHECKING:
+    import numpy as np
 
 RUNNING = "running"
 """The status of a run that some process is executing now."""
@@ -39,6 +42,12 @@ class Source(Protocol):
 
     def follow(self, run: str, after: int) -> tuple[Sequence[tuple[int, Event]], str]:
         """The run's events later than number `after`, each with its number, and the run's status."""
+
+    def images(self, run: str, count: int) -> "Sequence[np.ndarray]":
+        """The run's newest images, newest first, small: (H, W) or (H, W, 3) uint8."""
+
+    def waits_for(self, run: str) -> str:
+        """Name of another run of the same store that some process executes now; empty where there is none."""
 
     def verify(self) -> VerifyReport:
         """Checks the finished run's record against the files beside it."""
@@ -95,9 +104,20 @@ class ApiSource:
         """See Source."""
         from surrogateshap import api
 
-        # A spec's runs are kept beside it; a run opened by its name is looked for where the command looks.
-        store = self._store if self.run is not None else api.store_folder(self._spec_file, self._store)
-        return api.follow(run, store=store, after=after)
+        return api.follow(run, store=self._where(), after=after)
+
+    def images(self, run: str, count: int) -> "Sequence[np.ndarray]":
+        """See Source."""
+        from surrogateshap import api
+
+        return api.newest_images(run, count, store=self._where())
+
+    def waits_for(self, run: str) -> str:
+        """See Source."""
+        from surrogateshap import api
+
+        others = (one for one in api.runs(store=self._where()) if one.run != run and one.status == RUNNING)
+        return next((one.run for one in others), "")
 
     def verify(self) -> VerifyReport:
         """See Source."""
@@ -124,3 +144,9 @@ class ApiSource:
             allow_paths=self._allow_paths,
             allow_plugins=self._allow_plugins,
         )
+
+    def _where(self) -> Path | None:
+        """A spec's runs are kept beside it; a run opened by its name is looked for where the command looks."""
+        from surrogateshap import api
+
+        return self._store if self.run is not None else api.store_folder(self._spec_file, self._store)

@@ -111,6 +111,8 @@ class Ranking:
     images: int
     places: tuple[Place, ...]
     result: GameResult | None = None
+    widths: tuple[tuple[int, float], ...] = ()
+    """Images, and the mean width of the intervals that rested on them: how the ranking settled, this update last."""
 
 
 @dataclass(frozen=True)
@@ -322,6 +324,11 @@ def _with_ranking(state: RunState, ranking: Ranking) -> RunState:
     old = state.ranking(ranking.game)
     if old is not None and old.grade > ranking.grade:
         return state
+    if ranking.grade is not Grade.RESULT and ranking.places:
+        mean = sum(place.high - place.low for place in ranking.places) / len(ranking.places)
+        ranking = replace(ranking, widths=((*old.widths, (ranking.images, mean)) if old else ((ranking.images, mean),)))
+    elif old is not None:
+        ranking = replace(ranking, widths=old.widths)
     others = tuple(other for other in state.rankings if other.game != ranking.game)
     games = state.games if ranking.game in state.games else (*state.games, ranking.game)
     return replace(state, games=games, rankings=(*others, ranking))

@@ -1,89 +1,78 @@
-"""The live run: stages with their progress, what went wrong, warnings, and the head of the ranking as it forms."""
+"""The live run: progress, devices, warnings, the ranking as it forms, the newest images. What matters most comes first.
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+In a narrow terminal these stand below each other; in a wide one ranking and images stand side by side.
+"""
+
+from textual import on
 from textual.app import ComposeResult
+from textual.containers import Container
+from textual.events import Resize
 
-from surrogateshap import units
-from surrogateshap.events import GameInfo
-from surrogateshap.text import harmless
 from surrogateshap_tui.session import Session
-from surrogateshap_tui.state import DeviceState, Ranking, RunState
-from surrogateshap_tui.theme import Palette
-from surrogateshap_tui.views.ranking import standing
-from surrogateshap_tui.widgets.picture import Picture, plain
-from surrogateshap_tui.widgets.ranking_columns import columns
+from surrogateshap_tui.views.newest import NewestImages
+from surrogateshap_tui.views.run_parts import FIRST_WARNINGS, draw_progress, draw_ranking, draw_warnings, rows_beside
+from surrogateshap_tui.widgets.picture import Picture
 from surrogateshap_tui.widgets.scrolling import Scroll
-from surrogateshap_tui.widgets.stage_list import WIDE, stage_list
-
-_PLACES = 10
-"""Contributors shown beside the progress; the ranking tab shows all."""
+from surrogateshap_tui.widgets.stage_list import WIDE
 
 
 class RunView(Scroll):
-    """Scrolls over the stages and what was said meanwhile."""
+    """Scrolls over the run's sections. Each is drawn anew only where what it shows has changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: dict[str, object] = {}
+        self._session: Session | None = None
 
     def compose(self) -> ComposeResult:
         """See Widget."""
-        yield Picture(id="run-picture")
+        yield Picture(id="run-progress")
+        with Container(id="run-columns"):
+            yield Picture(id="run-ranking")
+            yield NewestImages(id="run-images")
+        yield Picture(id="run-warnings")
+
+    def on_resize(self, event: Resize) -> None:
+        """Goes over to columns, or back."""
+        self.set_class(event.size.width >= WIDE, "wide")
+        if self._session is not None:
+            self.show(self._session)
 
     def show(self, session: Session) -> None:
         """See views."""
-        state, game, headline = session.state, session.game, session.words
-        self.query_one(Picture).show(lambda palette, width: draw_run(state, game, headline, palette, width))
+        self._session = session
+        newest = self.query_one(NewestImages)
+        newest.look(session)
+        state, game, words = session.state, session.game, session.words
+        here, startable, waits = session.job is not None, session.plan is not None, newest.waits_for
+        stages = (state.run, state.status, state.resumed, state.left, state.stages, state.devices)
+        progress = (stages, state.warnings, state.error, state.remedy, words, here, startable, waits)
+        if self._changed("run-progress", progress):
+            self._picture("run-progress").show(
+                lambda palette, width: draw_progress(state, words, here, startable, waits, palette, width)
+            )
+        ranking = state.ranking(game) if game else None
+        if self._changed("run-ranking", (ranking, game, state.games)):
+            self._picture("run-ranking").show(
+                lambda palette, width: draw_ranking(state, ranking, palette, width, rows_beside(self.size))
+            )
+        wide = self.has_class("wide")
+        if self._changed("run-warnings", (state.warnings, wide)):
+            picture = self._picture("run-warnings")
+            picture.display = len(state.warnings) > (0 if wide else FIRST_WARNINGS)
+            picture.show(lambda palette, _: draw_warnings(state.warnings, palette))
 
+    @on(NewestImages.Changed)
+    def _waits(self, message: NewestImages.Changed) -> None:
+        message.stop()
+        if self._session is not None:
+            self.show(self._session)
 
-def draw_run(state: RunState, game: GameInfo | None, headline: str, palette: Palette, width: int) -> RenderableType:
-    """The run, section by section; `headline` says in words what it is at."""
-    parts: list[RenderableType] = [
-        Text.assemble(plain(state.run, style="bold"), "  ", (headline, palette.muted)),
-        Text(),
-    ]
-    if state.error:
-        parts += [Text("! ", palette.error).append(plain(state.error, 2000))]
-        parts += [Text("  ").append(plain(state.remedy, 2000))] if state.remedy else []
-        parts += [Text()]
-    parts.append(stage_list(state.stages, palette, width))
-    if state.devices and state.status == "running":
-        parts += [Text(), Text("Devices", palette.heading), _devices(state.devices)]
-    ranking = state.ranking(game) if game else None
-    if ranking and width >= WIDE:
-        title = Text.assemble(
-            (f"Ranking of {harmless(str(ranking.game))}", palette.heading), "  ", (standing(ranking), palette.muted)
-        )
-        parts += [Text(), title, _head_of(ranking, palette, width)]
-    if state.warnings:
-        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        table.add_column(width=1)
-        table.add_column(ratio=1)
-        for warning in state.warnings:
-            table.add_row(Text("!", palette.warning), plain(warning, 2000))
-        parts += [Text(), Text("Warnings", palette.heading), table]
-    return Group(*parts)
+    def _changed(self, part: str, shown: object) -> bool:
+        if part in self._shown and self._shown[part] == shown:
+            return False
+        self._shown[part] = shown
+        return True
 
-
-def _devices(devices: tuple[DeviceState, ...]) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for one in devices:
-        used = units.size(one.memory_bytes) if one.memory_bytes is not None else ""
-        of = f" of {units.size(one.memory_total)}" if one.memory_total is not None else ""
-        busy = f"{one.utilisation:.0%}".replace("%", " %") + " busy" if one.utilisation is not None else ""
-        table.add_row(
-            plain(one.device),
-            Text(f"images {units.rate(one.rate)}" if one.rate > 0 else ""),
-            Text(busy),
-            Text(f"{used}{of}" if used else ""),
-        )
-    return table
-
-
-def _head_of(ranking: Ranking, palette: Palette, width: int) -> RenderableType:
-    fitted = columns(ranking.places, palette, width)
-    table = Table.grid()
-    for column in fitted:
-        table.add_column(width=column.width, no_wrap=True)
-    table.add_row(*(Text(column.title, palette.muted) for column in fitted))
-    for place in range(min(_PLACES, len(ranking.places))):
-        table.add_row(*(column.cells[place] for column in fitted))
-    return table
+    def _picture(self, id: str) -> Picture:
+        return self.query_one(f"#{id}", Picture)

@@ -6,12 +6,13 @@ from rich.table import Table
 from rich.text import Text
 
 from surrogateshap import units
+from surrogateshap.text import harmless
 from surrogateshap_tui.state import StageState, StageStatus
 from surrogateshap_tui.theme import Palette
 from surrogateshap_tui.widgets.picture import plain
 
 WIDE = 110
-"""From this width on a stage takes one line; below, two."""
+"""From this width on every stage has its bar in one line; below, only those that run have one, in a line of its own."""
 
 _MARKERS: dict[StageStatus, str] = {"waiting": "·", "running": ">", "done": "✓", "cached": "=", "stopped": "!"}
 
@@ -66,11 +67,16 @@ def _title(stage: StageState) -> Text:
 def _narrow(stage: StageState, palette: Palette, width: int) -> RenderableType:
     style = _styles(stage, palette)
     counts = Text(_counts(stage)).append(plain(stage.unit, style=palette.muted))
-    speed = Text(units.rate(stage.rate) if stage.status == "running" else "")
-    lines = Group(
-        _ends(_title(stage), Text(note(stage), style)),
-        _ends(Text.assemble(bar(stage.fraction, width // 2 - 4, style, palette.muted), "  ", counts), speed),
-    )
+    lines: RenderableType
+    if stage.status in ("running", "stopped"):
+        speed = Text(units.rate(stage.rate) if stage.status == "running" else "")
+        lines = Group(
+            _ends(_title(stage), Text(note(stage), style)),
+            _ends(Text.assemble(bar(stage.fraction, width // 2 - 4, style, palette.muted), "  ", counts), speed),
+        )
+    else:
+        settled = Text(units.amount(stage.total, harmless(stage.unit)), palette.muted)
+        lines = _ends(_title(stage), settled.append("  ").append(note(stage).rjust(13), style))
     table = Table.grid(expand=True, padding=(0, 1, 0, 0))
     table.add_column(width=1)
     table.add_column(ratio=1)
