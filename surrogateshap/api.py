@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
     from surrogateshap.events import Emit, Event
+    from surrogateshap.plan.glance import Glance
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
@@ -59,6 +60,24 @@ def validate(spec: Path, *, allow_paths: Sequence[Path] = (), allow_plugins: Seq
     from surrogateshap.plan.check import check_spec
 
     return check_spec(spec, allow_paths, allow_plugins).loaded.spec
+
+
+def glance(spec: Path, *, allow_paths: Sequence[Path] = ()) -> "Glance":
+    """A spec in a few words, from it and its manifest alone. Raises SpecError with the problems of these."""
+    from surrogateshap.plan.glance import glance as look
+
+    return look(spec, allow_paths)
+
+
+def spec_text(target: Path, *, allow_paths: Sequence[Path] = ()) -> tuple[Path, str]:
+    """The spec that a target is or was saved from, and its text, which is empty where it can't be read.
+
+    Raises PlanError for a saved plan that can't be read.
+    """
+    from surrogateshap.spec.load import spec_text as text
+
+    spec, _ = spec_of(target, allow_paths)
+    return spec, text(spec)
 
 
 def plan(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surrogateshap.errors import RunError
-from surrogateshap.targets import STORE, find_run
+from surrogateshap.targets import STORE, find_run, without_results
 from surrogateshap.text import harmless
 from surrogateshap.units import listed
 
@@ -53,9 +53,11 @@ def run_details(target: str, *, store: Path | None = None, events: int = 0) -> "
 
 
 def run_folder(target: str, *, store: Path | None = None) -> Path:
-    """Where the results and the record of a finished run lie. Raises RunError where there is no such run."""
+    """Where the results and the record of a finished run lie. Raises RunError where there is none."""
     opened, row = find_run(target, store)
     with opened:
+        if row.results is None:
+            raise without_results(row)
         return opened.root / "runs" / row.run
 
 

@@ -24,7 +24,7 @@ COMMANDS = {
     "anchors": "Choose, train and evaluate coalitions that tell how far values can be believed.",
     "runs": "List the runs in a store, show one, or forget some.",
     "gc": "Delete what no run in a store needs.",
-    "tui": "Watch a plan, a run and its ranking in the terminal.",
+    "tui": "Plan, run, watch and compare in the terminal.",
     "verify": "Check a record against the files beside it.",
     "doctor": "Look at the environment: versions, devices, disk, the hub's cache and missing extras.",
     "schema": "Print the JSON Schema of specs, for editors.",
