@@ -6,6 +6,7 @@ from threading import Event as Flag
 
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.library import Listing
+from surrogateshap_tui.source import SpecText
 
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
 from surrogateshap.events import (
@@ -288,6 +289,41 @@ SECOND_HALF: tuple[Event, ...] = (
 )
 
 
+SPEC_TEXT = """\
+# Who of the writers makes the model's digits legible?
+spec_version = 1
+name = "digits"
+
+[model]
+source = "example:digits-unet"
+
+[proxy]
+kind = ["image", "prompt"]
+
+[[utility]]
+kind = "frechett"   # the distance to the whole manifest
+name = "fidelity"
+
+[[utility]]
+kind = "rate"
+name = "confident"
+
+[contributors]
+manifest = "example:digits/train.parquet"
+condition = "label"
+image = "image"
+
+[[contributors.grouping]]
+name = "source"
+by = ["source"]
+
+[budget]
+# As many for each contributor
+# as will do.
+images = 0
+"""
+
+
 class CannedJob:
     """A run that was started here, as the source plays it."""
 
@@ -327,6 +363,7 @@ class CannedSource:
         self.gate = Flag()
         self.applied = 0
         self.planned = 0
+        self.written = SPEC_TEXT
         self.verified = 0
         self.closed_by_stop = False
         self.log: list[tuple[int, Event]] = []
@@ -335,6 +372,10 @@ class CannedSource:
         self.failure = failure
         self._plan = plan
         self._first, self._second = tuple(first), tuple(second)
+
+    def text(self) -> SpecText | None:
+        """The canned text."""
+        return SpecText("specs/digits.toml", self.written) if self.run is None else None
 
     def plan(self) -> Plan:
         """The canned plan, or its error."""

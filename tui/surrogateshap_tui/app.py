@@ -122,6 +122,8 @@ class SurrogateShapApp(App[None]):
         session = message.session
         session.take(message)
         match message:
+            case LoadFailed() if session.problems:
+                pass  # they are shown on the lines of the spec
             case LoadFailed(error=error) | RecordVerified(error=SurrogateShapError() as error):
                 self.push_screen(ErrorPage(error))
             case RunEnded():

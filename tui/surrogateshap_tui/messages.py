@@ -15,6 +15,7 @@ from surrogateshap.record.verify import VerifyReport
 if TYPE_CHECKING:
     from surrogateshap_tui.library import Listing
     from surrogateshap_tui.session import Session
+    from surrogateshap_tui.source import SpecText
 
 
 @dataclass
@@ -30,6 +31,7 @@ class PlanLoaded(FromSession):
 
     plan: Plan
     results: Results | None
+    text: "SpecText | None" = None
 
 
 @dataclass
@@ -57,9 +59,11 @@ class RunFollowed(FromSession):
 
 @dataclass
 class LoadFailed(FromSession):
-    """The plan, or the run, can't be opened."""
+    """The plan, or the run, can't be opened; `planning`, where it was the plan. `text` is the spec's."""
 
     error: SurrogateShapError
+    planning: bool = False
+    text: "SpecText | None" = None
 
 
 @dataclass

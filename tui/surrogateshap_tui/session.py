@@ -7,7 +7,7 @@ from typing import Protocol
 
 from textual.message import Message
 
-from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
+from surrogateshap.errors import InterruptedRun, Problem, RunError, SpecError, SurrogateShapError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.results import Results
@@ -27,7 +27,7 @@ from surrogateshap_tui.messages import (
     RunFollowed,
 )
 from surrogateshap_tui.plan_text import summary
-from surrogateshap_tui.source import RUNNING, Source
+from surrogateshap_tui.source import RUNNING, Source, SpecText
 from surrogateshap_tui.state import Ranking, RunState, abandoned, closed, planned, reduce_all, time_left, with_results
 
 INTERVAL = 0.25
@@ -60,6 +60,8 @@ class Session:
         self.results: Results | None = None
         self.problem: SurrogateShapError | None = None
         """Why there is no plan."""
+        self.text: SpecText | None = None
+        """The spec's, as it was when it was planned."""
         self.report: VerifyReport | None = None
         self.loading = False
         self.verifying = False
@@ -178,6 +180,11 @@ class Session:
         return self.job is not None or self.followed == RUNNING
 
     @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the spec; it can be shown at the lines of its text."""
+        return self.problem.problems if isinstance(self.problem, SpecError) and self.text is not None else ()
+
+    @property
     def can_close(self) -> bool:
         """Whether the game that is shown has a ranking of the retraining game."""
         return self.game is not None and closed(self.state.ranking(self.game)) is not None
@@ -240,6 +247,7 @@ class Session:
         self._absorb()
         match message:
             case PlanLoaded():
+                self.text = message.text
                 self._planned(message.plan, message.results)
             case RunEnded():
                 self._ended(message.results, message.error)
@@ -252,6 +260,8 @@ class Session:
             case LoadFailed():
                 self.loading = False
                 self.problem = message.error
+                if message.planning:
+                    self.plan, self.text = None, message.text
             case RecordVerified():
                 self.verifying = False
                 self.report = message.report

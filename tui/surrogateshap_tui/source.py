@@ -1,18 +1,45 @@
 """What a session needs from outside, and the door it gets it through."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from surrogateshap.errors import RunError
+from surrogateshap.errors import Problem, RunError
 from surrogateshap.events import Event
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.results import Results
 from surrogateshap.record.verify import VerifyReport
+from surrogateshap.text import harmless
 from surrogateshap_tui.jobs import ChildJob, Job
 
 RUNNING = "running"
 """The status of a run that some process is executing now."""
+
+
+@dataclass(frozen=True)
+class SpecText:
+    """A spec as it stands in its file."""
+
+    path: str
+    text: str
+    """Empty where it can't be read."""
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """Counted as TOML does."""
+        return tuple(self.text.removesuffix("\n").split("\n")) if self.text else ()
+
+    def holds(self, problem: Problem) -> bool:
+        """Whether the problem is on a line of it."""
+        return problem.file == harmless(self.path, 4096) and 0 < problem.line <= len(self.lines)
+
+    def place(self, problem: Problem) -> str:
+        """Where a problem is: the line, and the file where that is another; harmless."""
+        if self.holds(problem):
+            return f"line {problem.line}"
+        return harmless(f"{problem.file}:{problem.line}" if problem.line else problem.file, 500)
 
 
 class Source(Protocol):
@@ -25,6 +52,9 @@ class Source(Protocol):
     @property
     def run(self) -> str | None:
         """The run's name, where a run was opened; None for a spec."""
+
+    def text(self) -> SpecText | None:
+        """The spec's text; None where a run was opened by its name."""
 
     def plan(self) -> Plan:
         """What applying the spec would do now."""
@@ -55,6 +85,15 @@ class ApiSource:
         self._store = store
         self._allow_paths = tuple(allow_paths)
         self._allow_plugins = tuple(allow_plugins)
+
+    def text(self) -> SpecText | None:
+        """See Source."""
+        from surrogateshap import api
+
+        if self.run is not None:
+            return None
+        path, text = api.spec_text(Path(self.target), allow_paths=self._allow_paths)
+        return SpecText(str(path), text)
 
     def plan(self) -> Plan:
         """See Source."""

@@ -20,13 +20,15 @@ Post = Callable[[Message], object]
 
 def load(session: "Session", post: Post) -> None:
     """Plans, and looks for results of this very plan."""
+    text = None
     try:
+        text = session.source.text()
         plan = session.source.plan()
         results = session.source.results()
     except Exception as error:
-        post(LoadFailed(session, known(error)))
+        post(LoadFailed(session, known(error), planning=True, text=text))
         return
-    post(PlanLoaded(session, plan, results if results and results.plan_id == plan.plan_id else None))
+    post(PlanLoaded(session, plan, results if results and results.plan_id == plan.plan_id else None, text))
 
 
 def verify(session: "Session", post: Post) -> None:

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import DataTable, Footer, TabbedContent, TabPane, Tabs
 
-from surrogateshap_tui.messages import FromSession, OpenDetail, PlanLoaded, RunEnded, RunFollowed
+from surrogateshap_tui.messages import FromSession, LoadFailed, OpenDetail, PlanLoaded, RunEnded, RunFollowed
 from surrogateshap_tui.plan_text import cost_lines, summary
 from surrogateshap_tui.screens.dialogs import Question
 from surrogateshap_tui.screens.page import Page
@@ -97,6 +97,8 @@ class WorkspaceScreen(Page):
                 self.action_show("run")
             case PlanLoaded():
                 self._ask_once()
+            case LoadFailed() if self.session.problems:
+                self.action_show("plan")
         self._show_session()
 
     def _show_session(self) -> None:
@@ -153,7 +155,7 @@ class WorkspaceScreen(Page):
         elif not plan.pending:
             self._apply("y")
         else:
-            lines = [f"{summary(plan)}.", "", *(f"{name}: {value}" for name, value in cost_lines(plan.cost))]
+            lines = [f"{summary(plan)}.", "", *(f"{name}: {value}" for name, value in cost_lines(plan))]
             if session.followed == RUNNING:
                 lines += ["", "Another process seems to be running this already."]
             self.app.push_screen(Question("Apply the plan?", lines, {"y": "Apply", "n": "Not now"}), self._apply)
