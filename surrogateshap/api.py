@@ -14,6 +14,7 @@ from surrogateshap.housekeeping import gc as gc
 from surrogateshap.housekeeping import run_details as run_details
 from surrogateshap.housekeeping import run_folder as run_folder
 from surrogateshap.housekeeping import runs as runs
+from surrogateshap.housekeeping import stop as stop
 from surrogateshap.targets import (
     find_run,
     is_file,

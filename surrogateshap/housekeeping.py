@@ -1,5 +1,7 @@
 """The door to a store's housekeeping: which runs there are, what they say, and what can go."""
 
+import os
+import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +61,27 @@ def run_folder(target: str, *, store: Path | None = None) -> Path:
         if row.results is None:
             raise without_results(row)
         return opened.root / "runs" / row.run
+
+
+def stop(target: str, *, store: Path | None = None) -> int:
+    """Asks the process that applies a run to end after the batch in hand, as Ctrl-C does; returns its id.
+
+    Raises RunError where no process does, or it can't be told for certain which.
+    """
+    opened, row = find_run(target, store, unfinished=True)
+    with opened:
+        sure = opened.worked_by(row.pid) if row.now == "running" else False
+    if row.now != "running":
+        raise RunError(f"run {harmless(row.run)} is not being applied: it is {row.now}")
+    if sure:
+        try:
+            os.kill(row.pid, signal.SIGINT)
+        except OSError:
+            sure = None
+    if not sure:
+        remedy = f"If it is a process of this machine, `kill -INT {row.pid}` ends it after the batch in hand."
+        raise RunError(f"run {harmless(row.run)} is applied by process {row.pid}, which can't be reached", remedy)
+    return row.pid
 
 
 def forget(names: Sequence[str], *, store: Path | None = None) -> tuple[str, ...]:

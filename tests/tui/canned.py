@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from threading import Event as Flag
 
 from surrogateshap_tui.app import SurrogateShapApp
-from surrogateshap_tui.library import Listing
+from surrogateshap_tui.library import About, Listing
 from surrogateshap_tui.source import SpecText
 
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
@@ -44,7 +44,7 @@ from surrogateshap.record.results import (
     SurrogateDiagnostics,
 )
 from surrogateshap.record.verify import Check, VerifyReport
-from surrogateshap.runs import RunSummary
+from surrogateshap.runs import Cleanup, Freed, RunSummary
 
 RUN = "digits-5b1f0c"
 NAMES = (*(f"writer-{number:02d}" for number in range(1, 13)), "corrupted scans", "wrong labels")
@@ -449,12 +449,49 @@ class CannedLibrary:
         self.sources = {source.target: source for source in sources}
         self.runs = tuple(runs)
         self.looked = 0
+        self.did: list[tuple[str, str]] = []
+        self.abouts: dict[str, About] = {}
 
     def listing(self) -> Listing:
         """What there is."""
         self.looked += 1
         specs = tuple(source.target for source in self.sources.values() if source.run is None)
-        return Listing(specs, self.runs)
+        return Listing(specs, self.runs, "", tuple(run.spec_file * (run.spec_file in specs) for run in self.runs))
+
+    def about(self, spec: str) -> About:
+        """As canned."""
+        return self.abouts.get(spec, About("digits", "14 by source; 2 utilities"))
+
+    def forget(self, run: str) -> None:
+        """No longer lists it."""
+        self.did.append(("forget", run))
+        self.runs = tuple(one for one in self.runs if one.run != run)
+
+    def stop(self, run: str) -> None:
+        """It is interrupted now."""
+        self.did.append(("stop", run))
+        changes = {"status": "interrupted"}
+        self.runs = tuple(one.model_copy(update=changes) if one.run == run else one for one in self.runs)
+
+    def free(self, *, dry_run: bool) -> tuple[Cleanup, ...]:
+        """1.2 MB of images."""
+        self.did.append(("look" if dry_run else "free", ""))
+        kinds = (Freed(kind="images", files=3, bytes=1_200_000),)
+        kept = {"kept_files": 9, "kept_bytes": 5_000_000, "unfinished": (), "unlisted": ()}
+        return (Cleanup(dry_run=dry_run, files=3, bytes=1_200_000, kinds=kinds, rows=3, **kept),)
+
+    def create(self, name: str) -> str:
+        """A spec with the canned plan."""
+        source = CannedSource()
+        source.target = name
+        self.sources[name] = source
+        return name
+
+    def move(self, folder: str) -> None:
+        """Nothing is there."""
+        if folder == "nowhere":
+            raise RunError("nowhere is not a folder", "Name one that is there.")
+        self.folder, self.sources, self.runs = folder, {}, ()
 
     def open(self, target: str) -> CannedSource:
         """The source of that name."""

@@ -13,7 +13,8 @@ from surrogateshap.record.results import Results
 from surrogateshap.record.verify import VerifyReport
 
 if TYPE_CHECKING:
-    from surrogateshap_tui.library import Listing
+    from surrogateshap.runs import Cleanup
+    from surrogateshap_tui.library import About, Listing
     from surrogateshap_tui.session import Session
     from surrogateshap_tui.source import SpecText
 
@@ -111,6 +112,27 @@ class Listed(Message):
     """Specs and runs were looked up."""
 
     listing: "Listing"
+
+
+@dataclass
+class Described(Message):
+    """What some specs say of themselves."""
+
+    abouts: "dict[str, About]"
+
+
+@dataclass
+class CanFree(Message):
+    """What no run of the folder needs; nothing of it is deleted yet."""
+
+    found: "tuple[Cleanup, ...]"
+
+
+@dataclass
+class Did(Message):
+    """Something was done that changes what Home lists."""
+
+    what: str
 
 
 @dataclass
