@@ -13,6 +13,7 @@ from surrogateshap.housekeeping import forget as forget
 from surrogateshap.housekeeping import gc as gc
 from surrogateshap.housekeeping import run_details as run_details
 from surrogateshap.housekeeping import run_folder as run_folder
+from surrogateshap.housekeeping import run_of_process as run_of_process
 from surrogateshap.housekeeping import runs as runs
 from surrogateshap.housekeeping import stop as stop
 from surrogateshap.targets import (

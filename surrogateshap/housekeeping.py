@@ -63,6 +63,17 @@ def run_folder(target: str, *, store: Path | None = None) -> Path:
         return opened.root / "runs" / row.run
 
 
+def run_of_process(pid: int, *, store: Path, since: float = 0.0) -> str | None:
+    """The run that a process of this machine began, or took up, in a store after a time; None where there is none."""
+    from surrogateshap.store import Store
+
+    opened = Store.existing(store)
+    if opened is None:
+        return None
+    with opened:
+        return next((row.run for row in opened.runs() if row.pid == pid and row.updated >= since), None)
+
+
 def stop(target: str, *, store: Path | None = None) -> int:
     """Asks the process that applies a run to end after the batch in hand, as Ctrl-C does; returns its id.
 

@@ -330,6 +330,10 @@ class CannedJob:
     def __init__(self, source: "CannedSource") -> None:
         self._source = source
 
+    def run(self) -> str | None:
+        """As the source says."""
+        return self._source.named
+
     def running(self) -> bool:
         """Until the gate is open, or it was stopped."""
         return self._source.status == "running"
@@ -364,6 +368,10 @@ class CannedSource:
         self.applied = 0
         self.planned = 0
         self.written = SPEC_TEXT
+        self.named: str | None = None
+        """What the job says that its run is called."""
+        self.interrupted: list[str] = []
+        self.unreachable: SurrogateShapError | None = None
         self.verified = 0
         self.closed_by_stop = False
         self.log: list[tuple[int, Event]] = []
@@ -414,6 +422,14 @@ class CannedSource:
                 self.finished = make_results()
             self.status = "done" if self.failure is None else "failed"
         return [(number, event) for number, event in self.log if number > after], self.status
+
+    def interrupt(self, run: str) -> None:
+        """Ends a run that was started elsewhere."""
+        if self.unreachable is not None:
+            raise self.unreachable
+        self.interrupted.append(run)
+        self.tell(RunInterrupted(run=run))
+        self.status = "interrupted"
 
     def verify(self) -> VerifyReport:
         """A record that holds."""

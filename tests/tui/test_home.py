@@ -74,9 +74,7 @@ async def test_specs_say_what_they_are_and_how_they_last_went() -> None:
         assert "never run" in shown
         assert "✓ done, 6" in shown
         assert "━━━━━━━━ 6/6" in shown
-        footer = shown.splitlines()[-1]
-        assert "q Quit" in footer
-        assert "? Help" in footer
+        await until(pilot, lambda: "? Help  q Quit" in screen(app).splitlines()[-1])
 
 
 async def test_a_slash_finds_and_escape_shows_all_again() -> None:

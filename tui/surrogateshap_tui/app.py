@@ -23,6 +23,7 @@ from surrogateshap_tui.messages import (
     OpenTarget,
     RecordVerified,
     RunEnded,
+    StopFailed,
 )
 from surrogateshap_tui.palette import PROVIDERS
 from surrogateshap_tui.screens.compare import CompareScreen
@@ -126,8 +127,12 @@ class SurrogateShapApp(App[None]):
                 pass  # they are shown on the lines of the spec
             case LoadFailed(error=error) | RecordVerified(error=SurrogateShapError() as error):
                 self.push_screen(ErrorPage(error))
+            case StopFailed(error=error):
+                self.push_screen(ErrorPage(error))
             case RunEnded():
                 self._run_ended(session, message)
+        if isinstance(self.screen, Question) and self.screen.moot():
+            self.screen.dismiss("")
 
     def _run_ended(self, session: Session, message: RunEnded) -> None:
         if self._quitting and not self._jobs:
@@ -147,13 +152,21 @@ class SurrogateShapApp(App[None]):
 
     @on(OpenTarget)
     def _open(self, message: OpenTarget) -> None:
-        session = self.sessions.get(message.target)
+        session, before = self._opened(message.target), self.workspace
+        if before is not None and before.session is not session and before.session.job is None:
+            self._drop(before.session)
         if session is None:
             session = self.sessions[message.target] = Session(self._library.open(message.target), self)
             session.open()
         while len(self.screen_stack) > 1 and self.screen is not self._home:
             self.pop_screen()
         self.push_screen(WorkspaceScreen(session, message.tab, ask=message.ask))
+
+    def _opened(self, target: str) -> Session | None:
+        """The session that there is of it: a run that was started here is also known by its name."""
+        sessions = self.sessions.values()
+        named = (one for one in sessions if target in (one.source.target, one.state.run))
+        return next(named, None) or next((one for one in sessions if _same_file(target, one.source.target)), None)
 
     @on(OpenDetail)
     def _open_detail(self, message: OpenDetail) -> None:
@@ -208,7 +221,8 @@ class SurrogateShapApp(App[None]):
                 "Stopped, it keeps what it has finished; applying again goes on from there.",
             ]
             answers = {"b": "Go on in the background", "s": "Stop", "n": "Stay"}
-            self.push_screen(Question("Quit while a run is going?", lines, answers), self._quit)
+            question = Question("Quit while a run is going?", lines, answers, moot=lambda: not self._jobs)
+            self.push_screen(question, self._quit)
 
     def action_help_quit(self) -> None:
         """Control-C quits as `q` does."""
@@ -229,6 +243,13 @@ class SurrogateShapApp(App[None]):
     def _drop(self, session: Session) -> None:
         session.leave()
         self.sessions.pop(session.source.target, None)
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def run(

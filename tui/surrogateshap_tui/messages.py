@@ -59,6 +59,13 @@ class RunFollowed(FromSession):
 
 
 @dataclass
+class StopFailed(FromSession):
+    """Another process can't be asked to end the run."""
+
+    error: SurrogateShapError
+
+
+@dataclass
 class LoadFailed(FromSession):
     """The plan, or the run, can't be opened; `planning`, where it was the plan. `text` is the spec's."""
 

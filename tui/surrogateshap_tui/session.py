@@ -25,6 +25,7 @@ from surrogateshap_tui.messages import (
     RecordVerified,
     RunEnded,
     RunFollowed,
+    StopFailed,
 )
 from surrogateshap_tui.plan_text import summary
 from surrogateshap_tui.source import RUNNING, Source, SpecText
@@ -143,6 +144,12 @@ class Session:
             self.job.stop()
             self._tell()
 
+    def interrupt(self) -> None:
+        """Asks the process that applies the run elsewhere to end after the batch in hand."""
+        self.stopping, self.paused = True, False
+        self._host.in_thread(partial(workers.interrupt, self, self.state.run, self._host.post))
+        self._tell()
+
     def verify(self) -> None:
         """Checks the record of the finished run."""
         if not self.verifying and self.results is not None:
@@ -204,7 +211,7 @@ class Session:
     def words(self) -> str:
         """What it is at."""
         state = self.state
-        if self.job is not None and self.stopping:
+        if self.running and self.stopping:
             return f"{'pausing' if self.paused else 'stopping'} after the current batch"
         if self.job is not None or state.status == "running":
             left = time_left(state, self.plan) if state.status == "running" else None
@@ -256,7 +263,10 @@ class Session:
                 if self.job is not None and not self.job.running():
                     self.job = None
                 if message.status != RUNNING:
+                    self.stopping = False
                     self.state = abandoned(self.state)
+            case StopFailed():
+                self.stopping = False
             case LoadFailed():
                 self.loading = False
                 self.problem = message.error

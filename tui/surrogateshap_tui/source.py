@@ -1,5 +1,6 @@
 """What a session needs from outside, and the door it gets it through."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +69,9 @@ class Source(Protocol):
     def follow(self, run: str, after: int) -> tuple[Sequence[tuple[int, Event]], str]:
         """The run's events later than number `after`, each with its number, and the run's status."""
 
+    def interrupt(self, run: str) -> None:
+        """Asks whichever process applies the run to end after the batch in hand."""
+
     def verify(self) -> VerifyReport:
         """Checks the finished run's record against the files beside it."""
 
@@ -111,7 +115,14 @@ class ApiSource:
         arguments += [f"--store={self._store}"] if self._store is not None else []
         arguments += [f"--allow-path={path}" for path in self._allow_paths]
         arguments += [f"--allow-plugin={name}" for name in self._allow_plugins]
-        return ChildJob([*arguments, "--", self.target])
+        from surrogateshap import api
+
+        store, began = api.store_folder(self._spec_file, self._store), time.time()
+
+        def find(pid: int) -> str | None:
+            return api.run_of_process(pid, store=store, since=began)
+
+        return ChildJob([*arguments, "--", self.target], find)
 
     def results(self) -> Results | None:
         """See Source."""
@@ -126,9 +137,19 @@ class ApiSource:
         """See Source."""
         from surrogateshap import api
 
-        # A spec's runs are kept beside it; a run opened by its name is looked for where the command looks.
-        store = self._store if self.run is not None else api.store_folder(self._spec_file, self._store)
-        return api.follow(run, store=store, after=after)
+        return api.follow(run, store=self._kept(), after=after)
+
+    def interrupt(self, run: str) -> None:
+        """See Source."""
+        from surrogateshap import api
+
+        api.stop(run, store=self._kept())
+
+    def _kept(self) -> Path | None:
+        """A spec's runs are kept beside it; a run opened by its name is looked for where the command looks."""
+        from surrogateshap import api
+
+        return self._store if self.run is not None else api.store_folder(self._spec_file, self._store)
 
     def verify(self) -> VerifyReport:
         """See Source."""

@@ -9,7 +9,15 @@ from textual.message import Message
 from surrogateshap.errors import RunError, SurrogateShapError
 from surrogateshap_tui.errors import known
 from surrogateshap_tui.jobs import Job
-from surrogateshap_tui.messages import EventArrived, LoadFailed, PlanLoaded, RecordVerified, RunEnded, RunFollowed
+from surrogateshap_tui.messages import (
+    EventArrived,
+    LoadFailed,
+    PlanLoaded,
+    RecordVerified,
+    RunEnded,
+    RunFollowed,
+    StopFailed,
+)
 from surrogateshap_tui.source import RUNNING
 
 if TYPE_CHECKING:
@@ -41,6 +49,14 @@ def verify(session: "Session", post: Post) -> None:
     post(RecordVerified(session, report))
 
 
+def interrupt(session: "Session", run: str, post: Post) -> None:
+    """Asks another process to end the run."""
+    try:
+        session.source.interrupt(run)
+    except Exception as error:
+        post(StopFailed(session, known(error)))
+
+
 def follow(
     session: "Session", run: str, after: int, job: Job | None, interval: float, closing: Flag, post: Post
 ) -> None:
@@ -52,6 +68,7 @@ def follow(
     while not closing.is_set():
         ended = job is not None and not job.running()  # asked first: then its last events are in what comes next
         try:
+            run = (job.run() if job is not None else None) or run
             events, now = source.follow(run, after)
         except Exception as error:
             if job is None:

@@ -1,6 +1,6 @@
 """Dialogs: a question with its answers, an error with its remedies, and the keys."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from rich.console import Group, RenderableType
@@ -36,8 +36,12 @@ class Question(ModalScreen[str]):
         Binding("left,right,h,l,up,down,j,k", "app.focus_next", "Other answer", show=False),
     ]
 
-    def __init__(self, title: str, lines: Iterable[str], answers: Mapping[str, str]) -> None:
+    def __init__(
+        self, title: str, lines: Iterable[str], answers: Mapping[str, str], moot: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`moot` says whether an answer matters no more: then it is closed without one."""
         super().__init__()
+        self.moot = moot
         self._title, self._lines, self._answers = title, tuple(lines), dict(answers)
 
     def compose(self) -> ComposeResult:

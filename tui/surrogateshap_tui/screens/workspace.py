@@ -158,7 +158,10 @@ class WorkspaceScreen(Page):
             lines = [f"{summary(plan)}.", "", *(f"{name}: {value}" for name, value in cost_lines(plan))]
             if session.followed == RUNNING:
                 lines += ["", "Another process seems to be running this already."]
-            self.app.push_screen(Question("Apply the plan?", lines, {"y": "Apply", "n": "Not now"}), self._apply)
+            question = Question(
+                "Apply the plan?", lines, {"y": "Apply", "n": "Not now"}, moot=lambda: session.plan is None
+            )
+            self.app.push_screen(question, self._apply)
 
     def action_pause(self) -> None:
         """Pauses the run that was started here, or goes on with it."""
@@ -168,8 +171,20 @@ class WorkspaceScreen(Page):
             self.session.stop(pause=True)
 
     def action_stop(self) -> None:
-        """Stops the run that was started here."""
-        self.session.stop()
+        """Stops the run that was started here; one that was started elsewhere, after asking."""
+        session = self.session
+        if session.job is not None:
+            session.stop()
+            return
+        lines = [session.state.run, "", "Another process works on it: a run in the background, or another window."]
+        lines.append("It ends after the batch in hand. What is finished is kept; applying again goes on from there.")
+
+        def stop(answer: str | None) -> None:
+            if answer == "y":
+                session.interrupt()
+
+        answers = {"n": "Let it run", "y": "Stop it"}
+        self.app.push_screen(Question("Stop the run?", lines, answers, moot=lambda: not session.running), stop)
 
     def action_turn(self, step: int) -> None:
         """Goes to another game."""
@@ -202,7 +217,7 @@ class WorkspaceScreen(Page):
             case "pause":
                 return not session.stopping if session.job is not None else session.paused
             case "stop":
-                return session.job is not None
+                return session.job is not None or (session.running and not session.stopping)
             case "reload":
                 return session.job is None and not session.loading
             case "turn":
