@@ -24,7 +24,7 @@ from tests.execute.test_execute_resume import SMALL
 from tests.execute.test_execute_waiting import CHANGES, applying
 from tests.tiny import Project
 
-LONG = SMALL | {"execution.batch_size": 4, "budget.images_per_contributor": 400}
+LONG = SMALL | {"execution.batch_size": 4, "budget.images_per_contributor": 60}
 
 
 async def patiently(pilot: Pilot[None], condition: Callable[[], bool]) -> None:

@@ -120,6 +120,8 @@ class SurrogateShapApp(App[None]):
 
     @on(FromSession)
     def _from_session(self, message: FromSession) -> None:
+        if not self.is_running:  # being closed: screens lose their parts now
+            return
         session = message.session
         session.take(message)
         match message:

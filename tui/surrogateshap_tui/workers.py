@@ -65,10 +65,13 @@ def follow(
     A run opened by name must exist; a spec's may not have been started yet, which is no error.
     """
     source, status = session.source, ""
+    named: str | None = None
     while not closing.is_set():
         ended = job is not None and not job.running()  # asked first: then its last events are in what comes next
         try:
-            run = (job.run() if job is not None else None) or run
+            if job is not None and not named:
+                named = job.run()
+                run = named or run
             events, now = source.follow(run, after)
         except Exception as error:
             if job is None:

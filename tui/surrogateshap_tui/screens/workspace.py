@@ -158,10 +158,12 @@ class WorkspaceScreen(Page):
             lines = [f"{summary(plan)}.", "", *(f"{name}: {value}" for name, value in cost_lines(plan))]
             if session.followed == RUNNING:
                 lines += ["", "Another process seems to be running this already."]
-            question = Question(
-                "Apply the plan?", lines, {"y": "Apply", "n": "Not now"}, moot=lambda: session.plan is None
-            )
-            self.app.push_screen(question, self._apply)
+            answers, followed = {"y": "Apply", "n": "Not now"}, session.followed
+
+            def moot() -> bool:
+                return session.plan is not plan or session.followed != followed
+
+            self.app.push_screen(Question("Apply the plan?", lines, answers, moot), self._apply)
 
     def action_pause(self) -> None:
         """Pauses the run that was started here, or goes on with it."""
