@@ -34,6 +34,8 @@ from surrogateshap_tui.screens.workspace import WorkspaceScreen
 from surrogateshap_tui.session import Session, told
 from surrogateshap_tui.theme import DARK, LIGHT, ROUND
 
+_QUIT = "quit; asks while a run that was started here is going"
+
 
 class SurrogateShapApp(App[None]):
     """Starts at Home, or in the workspace of `target`."""
@@ -45,8 +47,8 @@ class SurrogateShapApp(App[None]):
         Binding("t", "next_theme", "Theme", show=False, tooltip="another theme: dark, light, the terminal's colours"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, tooltip="commands: go to, open, find, export"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="these keys"),
-        Binding("q", "quit", "Quit", tooltip="quit; asks while a run that was started here is going"),
-        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("q", "quit", "Quit", tooltip=_QUIT),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, tooltip=_QUIT),
     ]
 
     def __init__(self, library: Library, target: str | None = None) -> None:

@@ -42,7 +42,7 @@ class HomeScreen(Page):
     """Two tables; what is chosen is opened in a workspace."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,h", "unfilter", "Show all", key_display="esc", tooltip="show all again"),
+        Binding("escape,h", "unfilter", "Show all", show=False, tooltip="show all again"),
         Binding("p", "plan", "Plan", tooltip="plan the spec, or the run's spec"),
         Binding("a", "apply", "Apply", tooltip="plan it, and ask whether to apply"),
         Binding("space", "mark", "Mark", tooltip="mark a run; two can be compared"),

@@ -32,6 +32,8 @@ VIEWS: dict[str, type[View]] = {
     "record": RecordView,
 }
 """The tabs, in the order of their number keys."""
+_TABS = "the tabs, from left to right"
+_GAMES = "the previous game, the next one"
 _OFFERED = ("apply", "stop", "pause", "reload", "turn", "toggle_closed", "verify")
 
 
@@ -39,7 +41,10 @@ class WorkspaceScreen(Page):
     """Shows a session, and asks it to do what the user wants."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(at), f"show('{tab}')", tab.capitalize(), show=False) for at, tab in enumerate(VIEWS, 1)),
+        *(
+            Binding(str(at), f"show('{tab}')", tab.capitalize(), show=False, tooltip=_TABS)
+            for at, tab in enumerate(VIEWS, 1)
+        ),
         Binding("a", "apply", "Apply", tooltip="apply the plan, or go on with it; asks first"),
         Binding(
             "p",
@@ -48,8 +53,8 @@ class WorkspaceScreen(Page):
             tooltip="pause: the run ends after the batch in hand, what is finished is kept, and p goes on from there",
         ),
         Binding("s", "stop", "Stop", tooltip="stop the run after the batch in hand; again, at once"),
-        Binding("left_square_bracket", "turn(-1)", "Previous game", key_display="["),
-        Binding("right_square_bracket", "turn(1)", "Next game", key_display="]"),
+        Binding("left_square_bracket", "turn(-1)", "Game", key_display="[ ]", tooltip=_GAMES),
+        Binding("right_square_bracket", "turn(1)", "Game", key_display="[ ]", tooltip=_GAMES, show=False),
         Binding("c", "toggle_closed", "Retrained", tooltip="proxy game; retraining game, from anchors"),
         Binding("v", "verify", "Verify", tooltip="check the record against its files"),
         Binding("r", "reload", "Reload", tooltip="read the spec again and plan anew"),
