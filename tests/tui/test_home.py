@@ -73,7 +73,7 @@ async def test_specs_say_what_they_are_and_how_they_last_went() -> None:
         assert "digits  14 by source; 2 utilities" in shown
         assert "never run" in shown
         assert "✓ done, 6" in shown
-        assert "━━━━━━━━ 6/6" in shown
+        assert "━━━━━━ 6/6" in shown
         await until(pilot, lambda: "? Help  q Quit" in screen(app).splitlines()[-1])
 
 

@@ -70,6 +70,16 @@ def test_a_strangers_text_reaches_the_terminal_harmlessly(name: str) -> None:
     assert not any(character in "".join(found) for character in "\x1b\x07\x9b\u202e\r\n")
 
 
+def test_the_number_of_a_line_colours_nothing_else() -> None:
+    styles = {name: Style(color=name) for name in ("blue", "green", "yellow", "red", "cyan", "white")}
+    palette = Palette(*styles.values())
+    found = page(SpecText(HERE, '[[utility]] # one\nseed = "b"\n'), (Problem(HERE, 2, "seed", "no"),), 0, palette, 60)
+    spans = [[(row.plain[span.start : span.end], str(span.style)) for span in row.spans] for row in found.rows[:2]]
+    assert spans[0] == [(" 1 ", "white"), ("[[utility]]", "cyan"), ("# one", "white")]
+    assert spans[1] == [(">2 ", "red"), ("seed", "blue"), ('"b"', "green")]
+    assert not str(found.rows[0].style)
+
+
 def test_a_huge_text_is_cut_and_says_so() -> None:
     found = rows("x = 1\n" * 200_000)
     assert len(found) == 5001

@@ -200,6 +200,8 @@ class HomeScreen(Page):
                 return self._run is not None and self._run.status == "running"
             case "compare":
                 return len(self.marked) == 2
+            case "filter" | "sort":
+                return bool(self.listing.specs or self.listing.runs)
             case "unfilter":
                 return bool(self.words)
             case _:

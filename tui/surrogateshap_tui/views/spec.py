@@ -18,7 +18,7 @@ _MOST_LINES = 5000
 _MOST_COLUMNS = 1000
 _TAB = 4
 _PARTS = re.compile(
-    r"""(?P<comment>\#.*$)|(?P<text>"(?:\\.|[^"\\])*"?|'[^']*'?)|(?P<key>^\s*[\w.-]+(?=\s*=))|(?P<table>^\s*\[.*?\](?!.*=))"""
+    r"""(?P<comment>\#.*$)|(?P<text>"(?:\\.|[^"\\])*"?|'[^']*'?)|(?P<key>^\s*[\w.-]+(?=\s*=))|(?P<table>^\s*\[+[^\]=]+\]+)"""
 )
 """Of one line of TOML, near enough for colours."""
 
@@ -55,10 +55,10 @@ def page(spec: SpecText, problems: Sequence[Problem], current: int, palette: Pal
     for at, written in enumerate(lines, 1):
         here, start = by_line.get(at, ()), len(rows)
         sign = ">" if current in here else "!" if here else " "
-        margin = Text(f"{sign}{at:>{digits}} ", palette.error if here else palette.muted)
+        margin, style = f"{sign}{at:>{digits}} ", palette.error if here else palette.muted
         for piece in _wrapped(_coloured(written, palette), width - digits - 2):
-            rows.append(margin + piece)
-            margin = Text(" " * (digits + 2))
+            rows.append(Text.assemble((margin, style), piece))
+            margin = " " * (digits + 2)
         tell(here, digits + 2)
         for number in here:
             places[number] = start

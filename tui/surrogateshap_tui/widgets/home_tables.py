@@ -20,7 +20,7 @@ ORDERS = ("changed", "run", "state", "progress")
 _SIGNS = {"running": ">", "done": "✓", "failed": "✗", "interrupted": "!"}
 _STATES = tuple(_SIGNS)
 _GAP = 2
-_BAR = 8
+_BAR = 6
 Rows = list[tuple[Text, ...]]
 
 
@@ -86,7 +86,7 @@ def run_rows(listing: Listing, marked: Sequence[str], now: float, palette: Palet
             )
         )
     taken = sum(_widest([row[at] for row in rows]) + _GAP for at in range(5)) + _GAP
-    return [(*row[:5], _fitted(row[5], max(12, width - taken))) for row in rows]
+    return [(*row[:5], _fitted(row[5], max(8, width - taken))) for row in rows]
 
 
 def _about(about: About | None, palette: Palette) -> Text:
