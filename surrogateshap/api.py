@@ -14,7 +14,9 @@ from surrogateshap.housekeeping import forget as forget
 from surrogateshap.housekeeping import gc as gc
 from surrogateshap.housekeeping import run_details as run_details
 from surrogateshap.housekeeping import run_folder as run_folder
+from surrogateshap.housekeeping import run_of_process as run_of_process
 from surrogateshap.housekeeping import runs as runs
+from surrogateshap.housekeeping import stop as stop
 from surrogateshap.targets import (
     find_run,
     is_file,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
     from surrogateshap.events import Emit, Event, GameInfo
+    from surrogateshap.plan.glance import Glance
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.checks import VerifyReport
@@ -65,6 +68,24 @@ def validate(spec: Path, *, allow_paths: Sequence[Path] = (), allow_plugins: Seq
     from surrogateshap.plan.check import check_spec
 
     return check_spec(spec, allow_paths, allow_plugins).loaded.spec
+
+
+def glance(spec: Path, *, allow_paths: Sequence[Path] = ()) -> "Glance":
+    """A spec in a few words, from it and its manifest alone. Raises SpecError with the problems of these."""
+    from surrogateshap.plan.glance import glance as look
+
+    return look(spec, allow_paths)
+
+
+def spec_text(target: Path, *, allow_paths: Sequence[Path] = ()) -> tuple[Path, str]:
+    """The spec that a target is or was saved from, and its text, which is empty where it can't be read.
+
+    Raises PlanError for a saved plan that can't be read.
+    """
+    from surrogateshap.spec.load import spec_text as text
+
+    spec, _ = spec_of(target, allow_paths)
+    return spec, text(spec)
 
 
 def plan(

@@ -1,11 +1,13 @@
 """The door to a store's housekeeping: which runs there are, what they say, and what can go."""
 
+import os
+import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surrogateshap.errors import RunError
-from surrogateshap.targets import STORE, find_run
+from surrogateshap.targets import STORE, find_run, without_results
 from surrogateshap.text import harmless
 from surrogateshap.units import listed
 
@@ -53,10 +55,44 @@ def run_details(target: str, *, store: Path | None = None, events: int = 0) -> "
 
 
 def run_folder(target: str, *, store: Path | None = None) -> Path:
-    """Where the results and the record of a finished run lie. Raises RunError where there is no such run."""
+    """Where the results and the record of a finished run lie. Raises RunError where there is none."""
     opened, row = find_run(target, store)
     with opened:
+        if row.results is None:
+            raise without_results(row)
         return opened.root / "runs" / row.run
+
+
+def run_of_process(pid: int, *, store: Path, since: float = 0.0) -> str | None:
+    """The run that a process of this machine began, or took up, in a store after a time; None where there is none."""
+    from surrogateshap.store import Store
+
+    opened = Store.existing(store)
+    if opened is None:
+        return None
+    with opened:
+        return next((row.run for row in opened.runs() if row.pid == pid and row.updated >= since), None)
+
+
+def stop(target: str, *, store: Path | None = None) -> int:
+    """Asks the process that applies a run to end after the batch in hand, as Ctrl-C does; returns its id.
+
+    Raises RunError where no process does, or it can't be told for certain which.
+    """
+    opened, row = find_run(target, store, unfinished=True)
+    with opened:
+        sure = opened.worked_by(row.pid) if row.now == "running" else False
+    if row.now != "running":
+        raise RunError(f"run {harmless(row.run)} is not being applied: it is {row.now}")
+    if sure:
+        try:
+            os.kill(row.pid, signal.SIGINT)
+        except OSError:
+            sure = None
+    if not sure:
+        remedy = f"If it is a process of this machine, `kill -INT {row.pid}` ends it after the batch in hand."
+        raise RunError(f"run {harmless(row.run)} is applied by process {row.pid}, which can't be reached", remedy)
+    return row.pid
 
 
 def forget(names: Sequence[str], *, store: Path | None = None) -> tuple[str, ...]:

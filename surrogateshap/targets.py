@@ -156,9 +156,14 @@ def results_of(opened: "Store", row: "RunRow") -> "Results":
 
     document = opened.get_json(row.results) if row.results is not None else None
     if document is None:
-        remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
-        raise RunError(f"run {row.run} has no results: it is {row.status}", remedy)
+        raise without_results(row)
     return Results.model_validate(document)
+
+
+def without_results(row: "RunRow") -> RunError:
+    """The error for a run that has none."""
+    remedy = f"Go on with `surrogateshap apply {harmless(row.spec_file)}`."
+    return RunError(f"run {row.run} has no results: it is {row.status}", remedy)
 
 
 def spec_of_run(opened: "Store", row: "RunRow") -> Path:

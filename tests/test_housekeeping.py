@@ -228,3 +228,17 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert out.startswith("Freed 9 B in 1 file\n  documents: 1, 9 B\n")
     assert json.loads(run("gc", "--json", "--store", store)[1])["files"] == 0
     assert run("runs", "--store", store)[1] == "No runs yet.\n"
+
+
+def test_where_a_finished_run_lies(tiny: Project) -> None:
+    run = tiny.apply(SMALL).run
+    folder = tiny.store / "runs" / run
+    assert (folder / "record.json").is_file()
+    for target in (run, run[:8], str(tiny.folder / "spec.toml")):
+        assert api.run_folder(target, store=tiny.store) == folder
+    with pytest.raises(RunError, match="no run `nowhere`"):
+        api.run_folder("nowhere", store=tiny.store)
+    with Store.open(tiny.store) as opened:
+        opened.begin_run("unfinished", "unfinished", "0" * 64, "0" * 64, "other.toml", "0" * 64)
+    with pytest.raises(RunError, match="has no results"):
+        api.run_folder("unfinished", store=tiny.store)

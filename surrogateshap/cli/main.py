@@ -25,7 +25,7 @@ COMMANDS = {
     "anchors": "Choose, train and evaluate coalitions that tell how far values can be believed.",
     "runs": "List the runs in a store, show one, or forget some.",
     "gc": "Delete what no run in a store needs.",
-    "tui": "Watch a plan, a run and its ranking in the terminal.",
+    "tui": "Plan, run, watch and compare in the terminal.",
     "diff": "What changed between two specs, plans, runs or records.",
     "export": "Write the record of a finished run to one file that can be shared.",
     "verify": "Check a record step by step, and say what each step proves.",

@@ -332,4 +332,5 @@ def _cost(compiled: Compiled, artifacts: Artifacts, costs: Costs, stages: tuple[
         memory_bytes=costs.memory,
         fresh_images=len(alike) * FRESH_COALITIONS * IMAGES_PER_COALITION if spec.sampling.mode == "pool" else 0,
         retrainings=len(compiled.checked.manifest.groupings) * FRESH_COALITIONS,
+        gpu_seconds=costs.gpu_seconds(stages),
     )

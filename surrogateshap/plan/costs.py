@@ -4,7 +4,7 @@ Estimates aim at a factor of three. One formula serves all networks: operations 
 that such networks reach).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from surrogateshap.plan.device import Device
 from surrogateshap.plan.flags import NOISE_LEVELS
 from surrogateshap.plan.hub import offline
 from surrogateshap.plan.manifest import count_images
+from surrogateshap.plan.model import Stage
 from surrogateshap.plan.networks import NOTHING, ModelSize, Network, encoder_size, model_size
 from surrogateshap.store import Store
 from surrogateshap.text import digest
@@ -150,6 +151,20 @@ class Costs:
         if workers == 1 or alone.seconds is None or not stage.startswith(("generate:", "encode:", "reference:")):
             return alone
         return Time(alone.seconds / workers, f"{alone.basis}, by {workers} workers")
+
+    def gpu_seconds(self, stages: Iterable[Stage]) -> float | None:
+        """What the pending stages take of all GPUs together; None where that of one is unknown."""
+        device = self._device
+        if device is None or device.kind == "cpu":
+            return None if device is None else 0.0
+        seconds = 0.0
+        for stage in stages:
+            if stage.state == "cached" or stage.kind not in ("generate", "encode", "flags"):
+                continue
+            if stage.seconds is None:
+                return None
+            seconds += stage.seconds * (1 if stage.kind == "flags" else device.workers)
+        return seconds
 
     def _alone(self, stage: str, pending: int, total: int) -> Time:
         """By one worker."""

@@ -131,6 +131,7 @@ def _cost(plan: Plan) -> list[str]:
             ("images", count(cost.images)),
             ("denoising steps", count(cost.denoising_steps)),
             ("time", time),
+            *([("GPU-hours", f"{cost.gpu_seconds / 3600:.2f}")] if cost.gpu_seconds else []),
             ("memory", size(cost.memory_bytes)),
             ("disk", size(cost.disk_bytes)),
         ],

@@ -104,6 +104,8 @@ class Cost(_Data):
     """Images that fresh sampling, at its defaults, would generate for the same groupings and proxies; else 0."""
     retrainings: int
     """Models that would be trained if as many coalitions per grouping were retrained."""
+    gpu_seconds: float | None = None
+    """Of all GPUs together; 0 without one, None where a stage's time on it was never measured."""
 
 
 class Plan(_Data):

@@ -81,6 +81,12 @@ def read_spec(path: Path) -> tuple[Loaded | None, list[Problem]]:
     return Loaded(repaired.spec, str(path), path.absolute().parent, text, positions, data, digest), problems
 
 
+def spec_text(path: Path) -> str:
+    """What a spec's file says, to be shown beside its problems. Empty where it can't be read as text."""
+    data = _read(path)
+    return "" if isinstance(data, _Unreadable) else data.decode("utf-8-sig", "replace")
+
+
 @dataclass(frozen=True)
 class _Unreadable:
     message: str

@@ -75,6 +75,20 @@ def exclusive(path: Path, wait: Wait | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
+def works(path: Path, pid: int) -> bool | None:
+    """Whether a process of this machine has the lock file `path` open; None where that can't be told.
+
+    The number alone says little: it may be of another machine, or have gone to another program since.
+    """
+    opened = Path(f"/proc/{pid}/fd")
+    try:
+        return any(found.exists() and found.samefile(path) for found in opened.iterdir())
+    except FileNotFoundError:
+        return False if opened.parent.parent.joinpath("self").exists() else None
+    except OSError:
+        return None
+
+
 def _holder(descriptor: int) -> int:
     """What the lock's file says; 0 where it says nothing, as just before its holder writes it."""
     os.lseek(descriptor, 0, os.SEEK_SET)

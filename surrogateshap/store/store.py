@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from surrogateshap.store.atomic import remove_stale
 from surrogateshap.store.database import Database
 from surrogateshap.store.index import IndexTable
-from surrogateshap.store.lock import Wait, exclusive
+from surrogateshap.store.lock import Wait, exclusive, works
 from surrogateshap.store.objects import (
     Suffix,
     arrays_from_bytes,
@@ -90,6 +90,10 @@ class Store(RunTable, IndexTable):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def worked_by(self, pid: int) -> bool | None:
+        """Whether this process of this machine works in the store; None where that can't be told."""
+        return works(self.root / "store.lock", pid)
 
     def lock(self, wait: Wait | None = None) -> AbstractContextManager[None]:
         """Held by the one process that works in the store.

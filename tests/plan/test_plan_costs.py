@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from surrogateshap.plan import device as devices
 from surrogateshap.plan.compile import compile_spec
 from surrogateshap.plan.costs import Costs, model_bytes
 from surrogateshap.plan.device import Device, guess_device
+from surrogateshap.plan.model import Stage
 from surrogateshap.plan.networks import count_parameters, encoder_size, model_size
 from tests.tiny import Project
 
@@ -121,6 +123,21 @@ def test_the_basis_names_device_and_uncertainty(tiny: Project) -> None:
         assert (found.seconds or 0) > 0
         assert found.basis.endswith("may be off by 3×")
     assert costs.time("evaluate", 5, 10).seconds == pytest.approx((costs.time("evaluate", 10, 10).seconds or 0) / 2)
+
+
+def test_gpu_hours_count_every_worker_that_generates_or_encodes(tiny: Project) -> None:
+    made = compile_spec(tiny.spec())
+
+    def stage(kind: str, seconds: float | None, state: str = "new") -> Stage:
+        words = {"id": kind, "title": kind, "unit": "images", "total": 1, "cached": 0, "because": "", "basis": ""}
+        return Stage.model_validate({**words, "kind": kind, "seconds": seconds, "state": state})
+
+    pending = [stage("generate", 100.0), stage("encode", 10.0), stage("flags", 5.0), stage("fit", 1000.0)]
+    pending.append(stage("generate", 7000.0, "cached"))
+    assert Costs(made, None, replace(H100, workers=4)).gpu_seconds(pending) == 445
+    assert Costs(made, None, H100).gpu_seconds([*pending, stage("encode", None)]) is None
+    assert Costs(made, None, Device("cpu", "cpu", None, 1e6, 1e6)).gpu_seconds(pending) == 0
+    assert Costs(made, None, None).gpu_seconds(pending) is None
 
 
 def smi(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int = 0) -> None:

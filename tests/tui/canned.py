@@ -8,8 +8,9 @@ from threading import Event as Flag
 import numpy as np
 from PIL import Image
 from surrogateshap_tui.app import SurrogateShapApp
-from surrogateshap_tui.library import Listing
+from surrogateshap_tui.library import About, Listing
 from surrogateshap_tui.made import Made, Provenance
+from surrogateshap_tui.source import SpecText
 
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
 from surrogateshap.estimate.by_size import SizeValue
@@ -49,7 +50,7 @@ from surrogateshap.record.results import (
     Results,
     SurrogateDiagnostics,
 )
-from surrogateshap.runs import RunSummary
+from surrogateshap.runs import Cleanup, Freed, RunSummary
 
 RUN = "digits-5b1f0c"
 NAMES = (*(f"writer-{number:02d}" for number in range(1, 13)), "corrupted scans", "wrong labels")
@@ -301,11 +302,50 @@ def picture(number: int) -> np.ndarray:
     return (255 * np.exp(-((radius - 2.5) ** 2))).astype(np.uint8)
 
 
+SPEC_TEXT = """\
+# Who of the writers makes the model's digits legible?
+spec_version = 1
+name = "digits"
+
+[model]
+source = "example:digits-unet"
+
+[proxy]
+kind = ["image", "prompt"]
+
+[[utility]]
+kind = "frechett"   # the distance to the whole manifest
+name = "fidelity"
+
+[[utility]]
+kind = "rate"
+name = "confident"
+
+[contributors]
+manifest = "example:digits/train.parquet"
+condition = "label"
+image = "image"
+
+[[contributors.grouping]]
+name = "source"
+by = ["source"]
+
+[budget]
+# As many for each contributor
+# as will do.
+images = 0
+"""
+
+
 class CannedJob:
     """A run that was started here, as the source plays it."""
 
     def __init__(self, source: "CannedSource") -> None:
         self._source = source
+
+    def run(self) -> str | None:
+        """As the source says."""
+        return self._source.named
 
     def running(self) -> bool:
         """Until the gate is open, or it was stopped."""
@@ -340,6 +380,11 @@ class CannedSource:
         self.gate = Flag()
         self.applied = 0
         self.planned = 0
+        self.written = SPEC_TEXT
+        self.named: str | None = None
+        """What the job says that its run is called."""
+        self.interrupted: list[str] = []
+        self.unreachable: SurrogateShapError | None = None
         self.verified = 0
         self.closed_by_stop = False
         self.waiting_for = ""
@@ -350,6 +395,10 @@ class CannedSource:
         self.data = contributor_data()
         self._plan = plan
         self._first, self._second = tuple(first), tuple(second)
+
+    def text(self) -> SpecText | None:
+        """The canned text."""
+        return SpecText("specs/digits.toml", self.written) if self.run is None else None
 
     def plan(self) -> Plan:
         """The canned plan, or its error."""
@@ -404,6 +453,14 @@ class CannedSource:
     def waits_for(self, run: str) -> str:
         """Another run, where the test says so."""
         return self.waiting_for
+
+    def interrupt(self, run: str) -> None:
+        """Ends a run that was started elsewhere."""
+        if self.unreachable is not None:
+            raise self.unreachable
+        self.interrupted.append(run)
+        self.tell(RunInterrupted(run=run))
+        self.status = "interrupted"
 
     def verify(self) -> VerifyReport:
         """A record that holds."""
@@ -474,12 +531,49 @@ class CannedLibrary:
         self.sources = {source.target: source for source in sources}
         self.runs = tuple(runs)
         self.looked = 0
+        self.did: list[tuple[str, str]] = []
+        self.abouts: dict[str, About] = {}
 
     def listing(self) -> Listing:
         """What there is."""
         self.looked += 1
         specs = tuple(source.target for source in self.sources.values() if source.run is None)
-        return Listing(specs, self.runs)
+        return Listing(specs, self.runs, "", tuple(run.spec_file * (run.spec_file in specs) for run in self.runs))
+
+    def about(self, spec: str) -> About:
+        """As canned."""
+        return self.abouts.get(spec, About("digits", "14 by source; 2 utilities"))
+
+    def forget(self, run: str) -> None:
+        """No longer lists it."""
+        self.did.append(("forget", run))
+        self.runs = tuple(one for one in self.runs if one.run != run)
+
+    def stop(self, run: str) -> None:
+        """It is interrupted now."""
+        self.did.append(("stop", run))
+        changes = {"status": "interrupted"}
+        self.runs = tuple(one.model_copy(update=changes) if one.run == run else one for one in self.runs)
+
+    def free(self, *, dry_run: bool) -> tuple[Cleanup, ...]:
+        """1.2 MB of images."""
+        self.did.append(("look" if dry_run else "free", ""))
+        kinds = (Freed(kind="images", files=3, bytes=1_200_000),)
+        kept = {"kept_files": 9, "kept_bytes": 5_000_000, "unfinished": (), "unlisted": ()}
+        return (Cleanup(dry_run=dry_run, files=3, bytes=1_200_000, kinds=kinds, rows=3, **kept),)
+
+    def create(self, name: str) -> str:
+        """A spec with the canned plan."""
+        source = CannedSource()
+        source.target = name
+        self.sources[name] = source
+        return name
+
+    def move(self, folder: str) -> None:
+        """Nothing is there."""
+        if folder == "nowhere":
+            raise RunError("nowhere is not a folder", "Name one that is there.")
+        self.folder, self.sources, self.runs = folder, {}, ()
 
     def open(self, target: str) -> CannedSource:
         """The source of that name."""

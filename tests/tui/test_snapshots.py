@@ -6,8 +6,10 @@ import pytest
 from canned import CannedSource, make_results, opened, with_anchors
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.screens.dialogs import ErrorPage
-from test_app import BROKEN, active, begin, ready, until
+from test_app import active, begin, ready, until
 from textual.pilot import Pilot
+
+from surrogateshap.errors import PlanError
 
 pytestmark = pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
 Compare = Callable[..., bool]
@@ -75,7 +77,8 @@ def test_retraining_game(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 
 def test_errors(snap_compare: Compare, size: tuple[int, int]) -> None:
-    app = opened(CannedSource(plan=BROKEN))
+    error = PlanError("the plan plan.json is stale; since it was made, this moved: budget.images", "Make it again.")
+    app = opened(CannedSource(plan=error))
 
     async def steps(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: isinstance(app.screen, ErrorPage))

@@ -60,7 +60,7 @@ def test_a_run(door: types.SimpleNamespace, tmp_path: Path) -> None:
 
 def test_a_run_is_started_as_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     started: list[tuple[str, ...]] = []
-    monkeypatch.setattr("surrogateshap_tui.source.ChildJob", lambda arguments: started.append(tuple(arguments)))
+    monkeypatch.setattr("surrogateshap_tui.source.ChildJob", lambda arguments, find: started.append(tuple(arguments)))
     ApiSource("specs/digits.toml", store=tmp_path, allow_paths=[tmp_path], allow_plugins=["sharp"]).start()
     options = (f"--store={tmp_path}", f"--allow-path={tmp_path}", "--allow-plugin=sharp")
     assert started == [("apply", "--yes", "--display", "none", *options, "--", "specs/digits.toml")]

@@ -30,6 +30,7 @@ from surrogateshap_tui.messages import (
     OpenTarget,
     RecordVerified,
     RunEnded,
+    StopFailed,
 )
 from surrogateshap_tui.palette import PROVIDERS
 from surrogateshap_tui.screens.compare import CompareScreen
@@ -43,6 +44,7 @@ from surrogateshap_tui.theme import DARK, LIGHT, ROUND
 
 _BROWSER = "textual.drivers.web_driver:WebDriver"
 """The driver that textual-serve asks for: standard input and output are then pipes to it."""
+_QUIT = "quit; asks while a run that was started here is going"
 
 
 class SurrogateShapApp(App[None]):
@@ -56,8 +58,8 @@ class SurrogateShapApp(App[None]):
         Binding("ctrl+p", "command_palette", "Commands", show=False, tooltip="commands: go to, open, find, export"),
         Binding("x", "export", "Export", show=False, tooltip="write the results to a file"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="these keys"),
-        Binding("q", "quit", "Quit", tooltip="quit; asks while a run that was started here is going"),
-        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("q", "quit", "Quit", tooltip=_QUIT),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, tooltip=_QUIT),
     ]
 
     def __init__(self, library: Library, target: str | None = None, graphics: Graphics | None = None) -> None:
@@ -176,13 +178,21 @@ class SurrogateShapApp(App[None]):
 
     @on(FromSession)
     def _from_session(self, message: FromSession) -> None:
+        if not self.is_running:  # being closed: screens lose their parts now
+            return
         session = message.session
         session.take(message)
         match message:
+            case LoadFailed() if session.problems:
+                pass  # they are shown on the lines of the spec
             case LoadFailed(error=error) | RecordVerified(error=SurrogateShapError() as error):
+                self.push_screen(ErrorPage(error))
+            case StopFailed(error=error):
                 self.push_screen(ErrorPage(error))
             case RunEnded():
                 self._run_ended(session, message)
+        if isinstance(self.screen, Question) and self.screen.moot():
+            self.screen.dismiss("")
 
     def _run_ended(self, session: Session, message: RunEnded) -> None:
         if self._quitting and not self._jobs:
@@ -202,13 +212,21 @@ class SurrogateShapApp(App[None]):
 
     @on(OpenTarget)
     def _open(self, message: OpenTarget) -> None:
-        session = self.sessions.get(message.target)
+        session, before = self._opened(message.target), self.workspace
+        if before is not None and before.session is not session and before.session.job is None:
+            self._drop(before.session)
         if session is None:
             session = self.sessions[message.target] = Session(self._library.open(message.target), self)
             session.open()
         while len(self.screen_stack) > 1 and self.screen is not self._home:
             self.pop_screen()
         self.push_screen(WorkspaceScreen(session, message.tab, ask=message.ask))
+
+    def _opened(self, target: str) -> Session | None:
+        """The session that there is of it: a run that was started here is also known by its name."""
+        sessions = self.sessions.values()
+        named = (one for one in sessions if target in (one.source.target, one.state.run))
+        return next(named, None) or next((one for one in sessions if _same_file(target, one.source.target)), None)
 
     @on(OpenDetail)
     def _open_detail(self, message: OpenDetail) -> None:
@@ -263,7 +281,8 @@ class SurrogateShapApp(App[None]):
                 "Stopped, it keeps what it has finished; applying again goes on from there.",
             ]
             answers = {"b": "Go on in the background", "s": "Stop", "n": "Stay"}
-            self.push_screen(Question("Quit while a run is going?", lines, answers), self._quit)
+            question = Question("Quit while a run is going?", lines, answers, moot=lambda: not self._jobs)
+            self.push_screen(question, self._quit)
 
     def action_help_quit(self) -> None:
         """Control-C quits as `q` does."""
@@ -284,6 +303,13 @@ class SurrogateShapApp(App[None]):
     def _drop(self, session: Session) -> None:
         session.leave()
         self.sessions.pop(session.source.target, None)
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def run(

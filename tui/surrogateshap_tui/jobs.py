@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
@@ -16,7 +16,10 @@ _NO_PROBLEM = "Error: "
 
 
 class Job(Protocol):
-    """A run that was started here. All methods return at once."""
+    """A run that was started here. All methods but `run` return at once; that one is called from a worker thread."""
+
+    def run(self) -> str | None:
+        """The name of the run that it works on, once it does: the spec may have changed since it was planned."""
 
     def running(self) -> bool:
         """Whether it is still at work."""
@@ -31,7 +34,9 @@ class Job(Protocol):
 class ChildJob:
     """`surrogateshap apply` in a session of its own: it outlives the app and the terminal."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], find: Callable[[int], str | None] = lambda _: None) -> None:
+        """`find` gives the run that a process works on."""
+        self._find = find
         # Without a name from the start: nothing is left behind, whichever of the two processes ends first.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -41,6 +46,10 @@ class ChildJob:
             stderr=self._said,
             start_new_session=True,
         )
+
+    def run(self) -> str | None:
+        """See Job."""
+        return self._find(self._process.pid)
 
     def running(self) -> bool:
         """See Job."""

@@ -15,8 +15,10 @@ from surrogateshap_tui.changes import SpecChanges
 from surrogateshap_tui.made import Made
 
 if TYPE_CHECKING:
-    from surrogateshap_tui.library import Listing
+    from surrogateshap.runs import Cleanup
+    from surrogateshap_tui.library import About, Listing
     from surrogateshap_tui.session import Session
+    from surrogateshap_tui.source import SpecText
 
 
 @dataclass
@@ -32,6 +34,7 @@ class PlanLoaded(FromSession):
 
     plan: Plan
     results: Results | None
+    text: "SpecText | None" = None
 
 
 @dataclass
@@ -58,10 +61,19 @@ class RunFollowed(FromSession):
 
 
 @dataclass
-class LoadFailed(FromSession):
-    """The plan, or the run, can't be opened."""
+class StopFailed(FromSession):
+    """Another process can't be asked to end the run."""
 
     error: SurrogateShapError
+
+
+@dataclass
+class LoadFailed(FromSession):
+    """The plan, or the run, can't be opened; `planning`, where it was the plan. `text` is the spec's."""
+
+    error: SurrogateShapError
+    planning: bool = False
+    text: "SpecText | None" = None
 
 
 @dataclass
@@ -119,6 +131,27 @@ class Listed(Message):
     """Specs and runs were looked up."""
 
     listing: "Listing"
+
+
+@dataclass
+class Described(Message):
+    """What some specs say of themselves."""
+
+    abouts: "dict[str, About]"
+
+
+@dataclass
+class CanFree(Message):
+    """What no run of the folder needs; nothing of it is deleted yet."""
+
+    found: "tuple[Cleanup, ...]"
+
+
+@dataclass
+class Did(Message):
+    """Something was done that changes what Home lists."""
+
+    what: str
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from textual.message import Message
 
-from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
+from surrogateshap.errors import InterruptedRun, Problem, RunError, SpecError, SurrogateShapError
 from surrogateshap.events import GameInfo
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.checks import VerifyReport
@@ -26,9 +26,10 @@ from surrogateshap_tui.messages import (
     RecordVerified,
     RunEnded,
     RunFollowed,
+    StopFailed,
 )
 from surrogateshap_tui.plan_text import summary
-from surrogateshap_tui.source import RUNNING, Source
+from surrogateshap_tui.source import RUNNING, Source, SpecText
 from surrogateshap_tui.state import Ranking, RunState, abandoned, closed, planned, reduce_all, time_left, with_results
 
 INTERVAL = 0.25
@@ -61,6 +62,8 @@ class Session:
         self.results: Results | None = None
         self.problem: SurrogateShapError | None = None
         """Why there is no plan."""
+        self.text: SpecText | None = None
+        """The spec's, as it was when it was planned."""
         self.report: VerifyReport | None = None
         self.made = Made()
         """What the finished run's folder says; read when it is verified."""
@@ -144,6 +147,12 @@ class Session:
             self.job.stop()
             self._tell()
 
+    def interrupt(self) -> None:
+        """Asks the process that applies the run elsewhere to end after the batch in hand."""
+        self.stopping, self.paused = True, False
+        self._host.in_thread(partial(workers.interrupt, self, self.state.run, self._host.post))
+        self._tell()
+
     def verify(self) -> None:
         """Checks the record of the finished run."""
         if not self.verifying and self.results is not None:
@@ -181,6 +190,11 @@ class Session:
         return self.job is not None or self.followed == RUNNING
 
     @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the spec; it can be shown at the lines of its text."""
+        return self.problem.problems if isinstance(self.problem, SpecError) and self.text is not None else ()
+
+    @property
     def can_close(self) -> bool:
         """Whether the game that is shown has a ranking of the retraining game."""
         return self.game is not None and closed(self.state.ranking(self.game)) is not None
@@ -200,7 +214,7 @@ class Session:
     def words(self) -> str:
         """What it is at."""
         state = self.state
-        if self.job is not None and self.stopping:
+        if self.running and self.stopping:
             return f"{'pausing' if self.paused else 'stopping'} after the current batch"
         if self.job is not None and state.status != "running":
             return "starting"
@@ -245,6 +259,7 @@ class Session:
         self._absorb()
         match message:
             case PlanLoaded():
+                self.text = message.text
                 self._planned(message.plan, message.results)
             case RunEnded():
                 self._ended(message.results, message.error)
@@ -253,10 +268,15 @@ class Session:
                 if self.job is not None and not self.job.running():
                     self.job = None
                 if message.status != RUNNING:
+                    self.stopping = False
                     self.state = abandoned(self.state)
+            case StopFailed():
+                self.stopping = False
             case LoadFailed():
                 self.loading = False
                 self.problem = message.error
+                if message.planning:
+                    self.plan, self.text = None, message.text
             case RecordVerified():
                 self.verifying = False
                 self.report, self.made = message.report, message.made

@@ -1,15 +1,19 @@
 """What a session needs from outside, and the door it gets it through."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from surrogateshap.errors import RunError
+from surrogateshap.errors import Problem, RunError
 from surrogateshap.events import Event, GameInfo
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.checks import VerifyReport
 from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.results import Results
+from surrogateshap.text import harmless
 from surrogateshap_tui.jobs import ChildJob, Job
 from surrogateshap_tui.made import Made, read_made
 
@@ -18,6 +22,30 @@ if TYPE_CHECKING:
 
 RUNNING = "running"
 """The status of a run that some process is executing now."""
+
+
+@dataclass(frozen=True)
+class SpecText:
+    """A spec as it stands in its file."""
+
+    path: str
+    text: str
+    """Empty where it can't be read."""
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """Counted as TOML does."""
+        return tuple(self.text.removesuffix("\n").split("\n")) if self.text else ()
+
+    def holds(self, problem: Problem) -> bool:
+        """Whether the problem is on a line of it."""
+        return problem.file == harmless(self.path, 4096) and 0 < problem.line <= len(self.lines)
+
+    def place(self, problem: Problem) -> str:
+        """Where a problem is: the line, and the file where that is another; harmless."""
+        if self.holds(problem):
+            return f"line {problem.line}"
+        return harmless(f"{problem.file}:{problem.line}" if problem.line else problem.file, 500)
 
 
 class Source(Protocol):
@@ -30,6 +58,9 @@ class Source(Protocol):
     @property
     def run(self) -> str | None:
         """The run's name, where a run was opened; None for a spec."""
+
+    def text(self) -> SpecText | None:
+        """The spec's text; None where a run was opened by its name."""
 
     def plan(self) -> Plan:
         """What applying the spec would do now."""
@@ -48,6 +79,9 @@ class Source(Protocol):
 
     def waits_for(self, run: str) -> str:
         """Name of another run of the same store that some process executes now; empty where there is none."""
+
+    def interrupt(self, run: str) -> None:
+        """Asks whichever process applies the run to end after the batch in hand."""
 
     def verify(self) -> VerifyReport:
         """Checks the finished run's record against the files beside it."""
@@ -73,6 +107,15 @@ class ApiSource:
         self._allow_paths = tuple(allow_paths)
         self._allow_plugins = tuple(allow_plugins)
 
+    def text(self) -> SpecText | None:
+        """See Source."""
+        from surrogateshap import api
+
+        if self.run is not None:
+            return None
+        path, text = api.spec_text(Path(self.target), allow_paths=self._allow_paths)
+        return SpecText(str(path), text)
+
     def plan(self) -> Plan:
         """See Source."""
         from surrogateshap import api
@@ -89,7 +132,14 @@ class ApiSource:
         arguments += [f"--store={self._store}"] if self._store is not None else []
         arguments += [f"--allow-path={path}" for path in self._allow_paths]
         arguments += [f"--allow-plugin={name}" for name in self._allow_plugins]
-        return ChildJob([*arguments, "--", self.target])
+        from surrogateshap import api
+
+        store, began = api.store_folder(self._spec_file, self._store), time.time()
+
+        def find(pid: int) -> str | None:
+            return api.run_of_process(pid, store=store, since=began)
+
+        return ChildJob([*arguments, "--", self.target], find)
 
     def results(self) -> Results | None:
         """See Source."""
@@ -118,6 +168,12 @@ class ApiSource:
 
         others = (one for one in api.runs(store=self._where()) if one.run != run and one.status == RUNNING)
         return next((one.run for one in others), "")
+
+    def interrupt(self, run: str) -> None:
+        """See Source."""
+        from surrogateshap import api
+
+        api.stop(run, store=self._where())
 
     def verify(self) -> VerifyReport:
         """See Source."""

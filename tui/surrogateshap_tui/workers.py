@@ -10,7 +10,15 @@ from surrogateshap.errors import RunError, SurrogateShapError
 from surrogateshap_tui.errors import known
 from surrogateshap_tui.jobs import Job
 from surrogateshap_tui.made import Made
-from surrogateshap_tui.messages import EventArrived, LoadFailed, PlanLoaded, RecordVerified, RunEnded, RunFollowed
+from surrogateshap_tui.messages import (
+    EventArrived,
+    LoadFailed,
+    PlanLoaded,
+    RecordVerified,
+    RunEnded,
+    RunFollowed,
+    StopFailed,
+)
 from surrogateshap_tui.source import RUNNING
 
 if TYPE_CHECKING:
@@ -21,13 +29,15 @@ Post = Callable[[Message], object]
 
 def load(session: "Session", post: Post) -> None:
     """Plans, and looks for results of this very plan."""
+    text = None
     try:
+        text = session.source.text()
         plan = session.source.plan()
         results = session.source.results()
     except Exception as error:
-        post(LoadFailed(session, known(error)))
+        post(LoadFailed(session, known(error), planning=True, text=text))
         return
-    post(PlanLoaded(session, plan, results if results and results.plan_id == plan.plan_id else None))
+    post(PlanLoaded(session, plan, results if results and results.plan_id == plan.plan_id else None, text))
 
 
 def verify(session: "Session", post: Post) -> None:
@@ -42,6 +52,14 @@ def verify(session: "Session", post: Post) -> None:
     post(RecordVerified(session, report, made=made))
 
 
+def interrupt(session: "Session", run: str, post: Post) -> None:
+    """Asks another process to end the run."""
+    try:
+        session.source.interrupt(run)
+    except Exception as error:
+        post(StopFailed(session, known(error)))
+
+
 def follow(
     session: "Session", run: str, after: int, job: Job | None, interval: float, closing: Flag, post: Post
 ) -> None:
@@ -50,9 +68,13 @@ def follow(
     A run opened by name must exist; a spec's may not have been started yet, which is no error.
     """
     source, status = session.source, ""
+    named: str | None = None
     while not closing.is_set():
         ended = job is not None and not job.running()  # asked first: then its last events are in what comes next
         try:
+            if job is not None and not named:
+                named = job.run()
+                run = named or run
             events, now = source.follow(run, after)
         except Exception as error:
             if job is None:

@@ -1,6 +1,6 @@
 """Dialogs: a question with its answers, an error with its remedies, and the keys."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from rich.console import Group, RenderableType
@@ -29,6 +29,19 @@ MARKS = (
 )
 
 
+_MOVES = {
+    **dict.fromkeys(("cursor_up", "cursor_down", "scroll_up", "scroll_down"), "up, down"),
+    **dict.fromkeys(("cursor_left", "cursor_right", "scroll_left", "scroll_right"), "left, right"),
+    **dict.fromkeys(("page_up", "page_down"), "a page up, a page down"),
+    **dict.fromkeys(("half(-1)", "half(1)"), "half a page up, half a page down"),
+    **dict.fromkeys(("scroll_top", "scroll_bottom", "scroll_home", "scroll_end"), "to the beginning, to the end"),
+    **dict.fromkeys(("app.focus_next", "app.focus_previous"), "the next part of the screen, the previous one"),
+    "screen.copy_text": "copy what is selected with the mouse",
+}
+"""What moves, wherever it is, in the same words: Textual's own differ from part to part."""
+_UNSAID = ("page_left", "page_right", "help_quit")
+
+
 class Question(ModalScreen[str]):
     """Asks; each answer has a key, which is the result. Escape gives none of them: an empty text."""
 
@@ -37,8 +50,12 @@ class Question(ModalScreen[str]):
         Binding("left,right,h,l,up,down,j,k", "app.focus_next", "Other answer", show=False),
     ]
 
-    def __init__(self, title: str, lines: Iterable[str], answers: Mapping[str, str]) -> None:
+    def __init__(
+        self, title: str, lines: Iterable[str], answers: Mapping[str, str], moot: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`moot` says whether an answer matters no more: then it is closed without one."""
         super().__init__()
+        self.moot = moot
         self._title, self._lines, self._answers = title, tuple(lines), dict(answers)
 
     def compose(self) -> ComposeResult:
@@ -118,7 +135,7 @@ class HelpPage(_Page):
         tables = []
         for rows in (self._keys, MARKS):
             table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-            table.add_column(width=18)
+            table.add_column(width=23)
             table.add_column(ratio=1)
             for sign, meaning in rows:
                 table.add_row(Text(sign, palette.heading), Text(meaning))
@@ -127,14 +144,17 @@ class HelpPage(_Page):
 
 
 def keys_of(screen: Screen[Any]) -> Iterator[tuple[str, str]]:
-    """The keys that do something on a screen now, and what: the screen's, the app's, then the focused part's."""
+    """The keys that do something on a screen now, and what: the screen's, the app's, then the focused part's.
+
+    Keys that do the same, and those that do it the other way round, share a line.
+    """
     found: dict[tuple[int, str], list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        said = binding.tooltip or binding.description
-        if not said or binding.system:
+        said = _MOVES.get(binding.action) or binding.tooltip or binding.description
+        if not said or binding.system or binding.action in _UNSAID:
             continue
-        place = 0 if active.node is screen else 1 if active.node is screen.app else 2
+        place = 2 if binding.action in _MOVES else 0 if active.node is screen else 1 if active.node is screen.app else 2
         key = screen.app.get_key_display(binding)
         keys = found.setdefault((place, said), [])
         if key not in keys:

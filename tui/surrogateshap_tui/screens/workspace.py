@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane, Tabs
 
-from surrogateshap_tui.messages import FromSession, OpenDetail, PlanLoaded, RunEnded, RunFollowed
+from surrogateshap_tui.messages import FromSession, LoadFailed, OpenDetail, PlanLoaded, RunEnded, RunFollowed
 from surrogateshap_tui.plan_text import cost_lines, summary
 from surrogateshap_tui.screens.dialogs import Question
 from surrogateshap_tui.screens.page import Page
@@ -32,6 +32,8 @@ VIEWS: dict[str, type[View]] = {
     "record": RecordView,
 }
 """The tabs, in the order of their number keys."""
+_TABS = "the tabs, from left to right"
+_GAMES = "the previous game, the next one"
 _OFFERED = ("apply", "stop", "pause", "reload", "turn", "toggle_closed", "verify")
 
 
@@ -39,7 +41,10 @@ class WorkspaceScreen(Page):
     """Shows a session, and asks it to do what the user wants."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(at), f"show('{tab}')", tab.capitalize(), show=False) for at, tab in enumerate(VIEWS, 1)),
+        *(
+            Binding(str(at), f"show('{tab}')", tab.capitalize(), show=False, tooltip=_TABS)
+            for at, tab in enumerate(VIEWS, 1)
+        ),
         Binding("a", "apply", "Apply", tooltip="apply the plan, or go on with it; asks first"),
         Binding(
             "p",
@@ -48,8 +53,8 @@ class WorkspaceScreen(Page):
             tooltip="pause: the run ends after the batch in hand, what is finished is kept, and p goes on from there",
         ),
         Binding("s", "stop", "Stop", tooltip="stop the run after the batch in hand; again, at once"),
-        Binding("left_square_bracket", "turn(-1)", "Previous game", key_display="["),
-        Binding("right_square_bracket", "turn(1)", "Next game", key_display="]"),
+        Binding("left_square_bracket", "turn(-1)", "Game", key_display="[ ]", tooltip=_GAMES),
+        Binding("right_square_bracket", "turn(1)", "Game", key_display="[ ]", tooltip=_GAMES, show=False),
         Binding("c", "toggle_closed", "Retrained", tooltip="proxy game; retraining game, from anchors"),
         Binding("v", "verify", "Verify", tooltip="check the record against its files"),
         Binding("r", "reload", "Reload", tooltip="read the spec again and plan anew"),
@@ -97,6 +102,8 @@ class WorkspaceScreen(Page):
                 self.action_show("run")
             case PlanLoaded():
                 self._ask_once()
+            case LoadFailed() if self.session.problems:
+                self.action_show("plan")
         self._show_session()
 
     def _show_session(self) -> None:
@@ -153,10 +160,15 @@ class WorkspaceScreen(Page):
         elif not plan.pending:
             self._apply("y")
         else:
-            lines = [f"{summary(plan)}.", "", *(f"{name}: {value}" for name, value in cost_lines(plan.cost))]
+            lines = [f"{summary(plan)}.", "", *(f"{name}: {value}" for name, value in cost_lines(plan))]
             if session.followed == RUNNING:
                 lines += ["", "Another process seems to be running this already."]
-            self.app.push_screen(Question("Apply the plan?", lines, {"y": "Apply", "n": "Not now"}), self._apply)
+            answers, followed = {"y": "Apply", "n": "Not now"}, session.followed
+
+            def moot() -> bool:
+                return session.plan is not plan or session.followed != followed
+
+            self.app.push_screen(Question("Apply the plan?", lines, answers, moot), self._apply)
 
     def action_pause(self) -> None:
         """Pauses the run that was started here, or goes on with it."""
@@ -166,8 +178,20 @@ class WorkspaceScreen(Page):
             self.session.stop(pause=True)
 
     def action_stop(self) -> None:
-        """Stops the run that was started here."""
-        self.session.stop()
+        """Stops the run that was started here; one that was started elsewhere, after asking."""
+        session = self.session
+        if session.job is not None:
+            session.stop()
+            return
+        lines = [session.state.run, "", "Another process works on it: a run in the background, or another window."]
+        lines.append("It ends after the batch in hand. What is finished is kept; applying again goes on from there.")
+
+        def stop(answer: str | None) -> None:
+            if answer == "y":
+                session.interrupt()
+
+        answers = {"n": "Let it run", "y": "Stop it"}
+        self.app.push_screen(Question("Stop the run?", lines, answers, moot=lambda: not session.running), stop)
 
     def action_turn(self, step: int) -> None:
         """Goes to another game."""
@@ -194,7 +218,7 @@ class WorkspaceScreen(Page):
             case "pause":
                 return not session.stopping if session.job is not None else session.paused
             case "stop":
-                return session.job is not None
+                return session.job is not None or (session.running and not session.stopping)
             case "reload":
                 return session.job is None and not session.loading
             case "turn":
