@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test browser check lint types imports format clean
+.PHONY: demo test browser fuzz check lint types imports format clean
 
 demo: $(VENV)/.base
 	$(BIN)/surrogateshap apply specs/digits.toml --yes
@@ -16,6 +16,10 @@ test: $(VENV)/.dev
 # The HTML report in Chromium, which must be installed with its chromedriver.
 browser: $(VENV)/.dev
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# Strangers' specs and records, with bytes guided by what they reach: atheris is for Linux on x86-64.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pytest -m fuzz tests/sharing
 
 check: lint types imports test
 
