@@ -1,6 +1,6 @@
 """From a finished run, or a record, to all that its HTML report shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from surrogateshap.archive import is_archive
 from surrogateshap.errors import RunError
 from surrogateshap.record.folder import RECORD
-from surrogateshap.record.sample import Sample
 from surrogateshap.report import Origin, ReportData, select, shown_names
 from surrogateshap.store.objects import json_from_bytes
-from surrogateshap.targets import find_run, is_file, record_that_holds, refuse_moved, results_of, spec_of, spec_of_run
+from surrogateshap.targets import compiled_of_run, find_run, record_that_holds, results_of
 
 if TYPE_CHECKING:
     from surrogateshap.plan.model import Plan
-    from surrogateshap.store import RunRow, Store
 
 
 def report_data(
@@ -41,17 +39,18 @@ def report_data(
         return _of_record(Path(target), game)
     opened, row = find_run(target, store)
     with opened:
-        made = opened.get_json(row.plan)
         record = opened.get_bytes(row.record, "json") if row.record is not None else None
         data = ReportData(
             results=select(results_of(opened, row), game=game),
-            plan=_plan(made),
+            plan=_plan(opened.get_json(row.plan)),
             origin=Origin.of(json_from_bytes(record)) if record is not None else None,
         )
         if not images:
             return data
-        names = shown_names(data.results, top)
-        return replace(data, samples=_samples(target, opened, row, made, names, images, allow_paths, allow_plugins))
+        from surrogateshap.execute.samples import samples
+
+        compiled = compiled_of_run(target, opened, row, allow_paths, allow_plugins)
+        return replace(data, samples=samples(compiled, opened, shown_names(data.results, top), images))
 
 
 def _of_record(file: Path, game: str | None) -> ReportData:
@@ -72,25 +71,3 @@ def _plan(made: Any) -> "Plan | None":
     with suppress(ValidationError):
         return Plan.model_validate(made)
     return None
-
-
-def _samples(
-    target: str,
-    opened: "Store",
-    row: "RunRow",
-    made: Any,
-    names: Mapping[tuple[str, str], Sequence[str]],
-    images: int,
-    allow_paths: Sequence[Path],
-    allow_plugins: Sequence[str],
-) -> tuple[Sample, ...]:
-    from surrogateshap.execute.samples import samples
-    from surrogateshap.plan.compile import compile_spec
-    from surrogateshap.plan.hub import pins_of
-
-    spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
-    pins = pins_of(made["inputs"]) if made is not None else None
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
-    if compiled.run != row.run:
-        refuse_moved(made, compiled, row.run)
-    return samples(compiled, opened, names, images)
