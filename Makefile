@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test browser terminal screenshots check lint types imports format clean
+.PHONY: demo test browser terminal fuzz screenshots check lint types imports format clean
 
 demo: $(VENV)/.base
 	$(BIN)/surrogateshap apply specs/digits.toml --yes
@@ -20,6 +20,10 @@ browser: $(VENV)/.dev
 # The terminal UI in a terminal, which tmux, which must be installed, stands in for.
 terminal: $(VENV)/.dev
 	$(BIN)/python -m pytest -m terminal tests/terminal
+
+# Strangers' specs and records, with bytes guided by what they reach: atheris is for Linux on x86-64.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pytest -m fuzz tests/sharing
 
 # The README's pictures of the terminal UI.
 screenshots: $(VENV)/.dev

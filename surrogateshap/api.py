@@ -17,18 +17,18 @@ from surrogateshap.housekeeping import run_folder as run_folder
 from surrogateshap.housekeeping import run_of_process as run_of_process
 from surrogateshap.housekeeping import runs as runs
 from surrogateshap.housekeeping import stop as stop
+from surrogateshap.record.folder import secret_beside as secret_beside
 from surrogateshap.targets import (
+    compiled_of_run,
     find_run,
     is_file,
     is_plan,
     named_spec,
     pins_of_plan,
-    refuse_moved,
     refuse_stale,
     results_in_record,
     results_of,
     spec_of,
-    spec_of_run,
 )
 from surrogateshap.targets import store_folder as store_folder
 from surrogateshap.text import harmless
@@ -256,25 +256,19 @@ def evaluate(
     """
     from surrogateshap.execute.fidelity import evaluate_run
     from surrogateshap.plan.anchors import read_anchors
-    from surrogateshap.plan.compile import compile_spec
-    from surrogateshap.plan.hub import pins_of
 
     opened, row = find_run(target, store)
     with opened:
         results = results_of(opened, row)
-        spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
-        made = opened.get_json(row.plan)
-        pins = pins_of(made["inputs"]) if made is not None else None
-        compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
-        if compiled.run != row.run:
-            refuse_moved(made, compiled, row.run)
+        compiled = compiled_of_run(target, opened, row, allow_paths, allow_plugins)
         groups = {group.name: group for group in compiled.checked.manifest.groupings}
         chosen = grouping or compiled.checked.anchored.name
         names = [one.name for one in compiled.spec.utility]
         for given, known, what in ((chosen, [*groups], "grouping"), (utility or names[0], names, "utility")):
             if given not in known:
                 listed = ", ".join(known)
-                problem = Problem(harmless(str(spec)), 0, what, f"there is none `{harmless(given)}`", f"Use {listed}.")
+                message, file = f"there is none `{harmless(given)}`", harmless(compiled.checked.loaded.file)
+                problem = Problem(file, 0, what, message, f"Use {listed}.")
                 raise SpecError([problem])
         anchors = read_anchors(against, groups[chosen].contributors, names, utility)
         return evaluate_run(compiled, opened, results, chosen, anchors, kind)
@@ -445,13 +439,19 @@ def sign(record: Path, key: Path, *, passphrase: str | None = None) -> str:
 
 
 def append_fidelity(
-    record: Path, measured: "Results", against: Path, kind: "AnchorKind" = "retrained", *, key: Path | None = None
+    record: Path,
+    measured: "Results",
+    against: Path,
+    kind: "AnchorKind" = "retrained",
+    *,
+    key: Path | None = None,
+    passphrase: str | None = None,
 ) -> str:
     """Appends what `evaluate` measured to the record of that run, as `sharing.append.append_fidelity` says."""
     from surrogateshap.execute.environment import versions
     from surrogateshap.sharing.append import append_fidelity as append
 
-    return append(record, measured, against, kind, versions(), key)
+    return append(record, measured, against, kind, versions(), key, passphrase)
 
 
 def reveal(record: Path, name: str, secret: Path) -> str:

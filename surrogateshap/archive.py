@@ -229,3 +229,11 @@ def is_archive(path: Path) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except UnreadableError:
         return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; not for names that none can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from surrogateshap.archive import is_archive
+from surrogateshap.archive import is_archive, is_folder
 from surrogateshap.errors import PlanError, RunError, SurrogateShapError
 from surrogateshap.record.diff import Side
 from surrogateshap.record.folder import RECORD
@@ -31,7 +31,7 @@ def load_side(
     SpecError, PlanError and RunError for what can't be taken as one of these.
     """
     path = Path(target)
-    if path.name == RECORD or _is_folder(path) or is_archive(path):
+    if path.name == RECORD or is_folder(path) or is_archive(path):
         return _side_of_record(target)
     if is_file(path) and is_plan(path):
         made = saved_plan(path)
@@ -39,14 +39,6 @@ def load_side(
     if is_file(path) or path.suffix == ".toml":
         return _side_of_spec(target, plan_specs, allow_paths, allow_plugins)
     return _side_of_run(target, store)
-
-
-def _is_folder(path: Path) -> bool:
-    """False for names that no folder can have."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _side_of_record(target: str) -> Side:

@@ -13,13 +13,11 @@ from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.folder import RECORD
 from surrogateshap.report import Origin, ReportData, select, shown_names
 from surrogateshap.store.objects import json_from_bytes
-from surrogateshap.targets import find_run, is_file, record_that_holds, refuse_moved, results_of, spec_of, spec_of_run
+from surrogateshap.targets import compiled_of_run, find_run, record_that_holds, results_of
 from surrogateshap.text import harmless
 
 if TYPE_CHECKING:
-    from surrogateshap.plan.compile import Compiled
     from surrogateshap.plan.model import Plan
-    from surrogateshap.store import RunRow, Store
 
 
 def report_data(
@@ -54,7 +52,7 @@ def report_data(
             return data
         from surrogateshap.execute.samples import samples
 
-        compiled = _compiled(target, opened, row, allow_paths, allow_plugins)
+        compiled = compiled_of_run(target, opened, row, allow_paths, allow_plugins)
         return replace(data, samples=samples(compiled, opened, shown_names(data.results, top), images))
 
 
@@ -87,7 +85,7 @@ def contributor(
         except Exception as error:  # a damaged file: polars' errors have no common base
             notes.append(f"The coalitions' values can't be read: {harmless(str(error))}")
         try:
-            compiled = _compiled(target, opened, row, allow_paths, allow_plugins)
+            compiled = compiled_of_run(target, opened, row, allow_paths, allow_plugins)
             data = replace(made_of(compiled, game.grouping, name), sizes=data.sizes)
             if images:
                 found = samples(compiled, opened, {(game.grouping, game.proxy): [name]}, images)
@@ -115,19 +113,3 @@ def _plan(made: Any) -> "Plan | None":
     with suppress(ValidationError):
         return Plan.model_validate(made)
     return None
-
-
-def _compiled(
-    target: str, opened: "Store", row: "RunRow", allow_paths: Sequence[Path], allow_plugins: Sequence[str]
-) -> "Compiled":
-    """The run's spec, compiled anew. Raises SpecError, and PlanError where an input has moved since."""
-    from surrogateshap.plan.compile import compile_spec
-    from surrogateshap.plan.hub import pins_of
-
-    spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
-    made = opened.get_json(row.plan)
-    pins = pins_of(made["inputs"]) if made is not None else None
-    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
-    if compiled.run != row.run:
-        refuse_moved(made, compiled, row.run)
-    return compiled

@@ -110,7 +110,23 @@ def _plan_in_record(target: Path) -> "Plan":
     return saved
 
 
-def record_that_holds(target: Path) -> "Files":
+def compiled_of_run(
+    target: str, opened: "Store", row: "RunRow", allow_paths: Sequence[Path], allow_plugins: Sequence[str]
+) -> "Compiled":
+    """The spec of a finished run, compiled anew. Raises SpecError, and PlanError where an input has moved since."""
+    from surrogateshap.plan.compile import compile_spec
+    from surrogateshap.plan.hub import pins_of
+
+    spec = spec_of(Path(target), allow_paths)[0] if is_file(target) else spec_of_run(opened, row)
+    made = opened.get_json(row.plan)
+    pins = pins_of(made["inputs"]) if made is not None else None
+    compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins)
+    if compiled.run != row.run:
+        refuse_moved(made, compiled, row.run)
+    return compiled
+
+
+def record_that_holds(target: Path, remedy: str = "Look at it with `surrogateshap verify`.") -> "Files":
     """The files of a record. Raises VerificationError where it doesn't hold."""
     from surrogateshap.record.verify import open_files, verify
 
@@ -118,7 +134,7 @@ def record_that_holds(target: Path) -> "Files":
     if not report.holds:
         wrong = next(check for check in report.checks if not check.holds)
         message = f"{report.record} does not hold: {wrong.name}: {wrong.detail}"
-        raise VerificationError(message, "Look at it with `surrogateshap verify`.")
+        raise VerificationError(message, remedy)
     return open_files(target)[1]
 
 

@@ -1,10 +1,12 @@
 """`surrogateshap evaluate`."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from surrogateshap.cli.export import PASSPHRASE
 from surrogateshap.cli.options import allow_option, objects_option, plugin_option, store_option
 from surrogateshap.cli.output import deliver, spare
 from surrogateshap.text import harmless
@@ -50,14 +52,18 @@ def command(
     TABLE has a column of 0 and 1 for each contributor, and `value.UTILITY` columns, or `value` where there is one
     utility. Rank agreement of v, the linear datamodeling score (LDS), calibration, and what the retraining game looks
     like once the gap is closed with these anchors. The run stays as it is: name the table under [fidelity]
-    in the spec to have it in the run's record, or append the outcome to an exported one with --record.
+    in the spec to have it in the run's record, or append the outcome to an exported one with --record. A key's
+    passphrase is read from SURROGATESHAP_PASSPHRASE.
     """
     from surrogateshap import api
     from surrogateshap.report import fidelity_table, select, to_json
 
+    if key is not None and record is None:
+        raise click.UsageError("--key needs --record.")
     spare(out, target, options["against"])
     results = api.evaluate(target, **options)
     if record is not None:
-        name = api.append_fidelity(record, results, options["against"], options["kind"], key=key)
+        passphrase = os.environ.get(PASSPHRASE)
+        name = api.append_fidelity(record, results, options["against"], options["kind"], key=key, passphrase=passphrase)
         click.echo(f"Appended {name} to {harmless(str(record))}.", err=True)
     deliver(to_json(select(results, top=top)) if as_json else fidelity_table(results, top=top), out)

@@ -54,5 +54,5 @@ def command(target: str, out: Path, **options: Any) -> None:
     shown = harmless(str(out), 1000)
     click.echo(f"Written: {shown}. Check it with: surrogateshap verify {shown}", err=True)
     if options["pseudonyms"]:
-        secret = options["secret"] or out.with_name(out.name + ".secret.json")
+        secret = options["secret"] or api.secret_beside(out)
         click.echo(f"Keep {harmless(str(secret), 1000)} to yourself: it reveals every name.", err=True)

@@ -24,6 +24,6 @@ def command(record: Path, name: str, secret: Path | None, out: Path | None) -> N
     """
     from surrogateshap import api
 
-    beside = record.with_name(record.name + ".secret.json")
-    spare(out, record, secret or beside)
-    deliver(api.reveal(record, name, secret or beside), out)
+    secret = secret or api.secret_beside(record)
+    spare(out, record, secret)
+    deliver(api.reveal(record, name, secret), out)

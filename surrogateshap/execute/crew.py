@@ -5,16 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
-import numpy as np
-
 from surrogateshap.errors import DeviceError, InterruptedRun, RunError
 from surrogateshap.execute.assembly import DEPTH, DroppedError
-from surrogateshap.execute.backends import Backend, Outcome, Studio
-from surrogateshap.execute.encoders import View
+from surrogateshap.execute.backends import Backend, Outcome
+from surrogateshap.execute.backends.studios import PassingOn
 from surrogateshap.execute.jobs import Done, Job
-from surrogateshap.execute.models import DenoisingLosses
-from surrogateshap.execute.shards import Item
-from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.text import harmless
 
 _LOST = 3
@@ -23,7 +18,7 @@ _TICK = 0.1
 """Seconds between two looks at whether to stop."""
 
 
-class Crew(Studio):
+class Crew(PassingOn):
     """The workers of one attempt at a run, who start when there is something to do."""
 
     def __init__(
@@ -36,6 +31,10 @@ class Crew(Studio):
     @cached_property
     def _backend(self) -> Backend:
         return self._open()
+
+    @property
+    def _studio(self) -> Backend:
+        return self._backend
 
     @property
     def workers(self) -> int:
@@ -77,27 +76,6 @@ class Crew(Studio):
         backend = self.__dict__.pop("_backend", None)
         if backend is not None:
             backend.close(at_once=at_once)
-
-    @property
-    def device_name(self) -> str:
-        """See Studio."""
-        return self._backend.device_name
-
-    def prepare(self, encoder: EncoderInput | None) -> None:
-        """See Studio."""
-        self._backend.prepare(encoder)
-
-    def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
-        """See Studio."""
-        return self._backend.encode(encoder, images)
-
-    def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
-        """See Studio."""
-        return self._backend.encode_texts(encoder, texts)
-
-    def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
-        """See Studio."""
-        return self._backend.denoising_losses(items)
 
     def _finish(self, working: int) -> Iterator[tuple[Job, Done, str]]:
         """What has begun; what has not is given up, and what fails now is told by the error that ends the run."""

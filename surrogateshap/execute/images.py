@@ -1,4 +1,4 @@
-"""Training images from encoded bytes to pixels."""
+"""Images from encoded bytes to pixels, and back."""
 
 import io
 import warnings
@@ -36,6 +36,18 @@ def decode(data: bytes, height: int, width: int, channels: int, where: str) -> n
     except Exception as error:  # what Pillow's readers raise on strangers' bytes has no common base
         raise RunError(f"{where} is not an image that can be read", f"Formats: {', '.join(_FORMATS)}.") from error
     return pixels.reshape(height, width, channels)
+
+
+def png(pixels: np.ndarray, side: int | None = None) -> bytes:
+    """Pixels (H, W, C) uint8 as PNG without metadata, scaled down to `side` pixels where one is longer."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if side is not None and max(image.size) > side:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":

@@ -1,6 +1,5 @@
 """A few of the pool's images for each contributor, small enough for a report."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from surrogateshap.errors import RunError
 from surrogateshap.execute.damage import DamagedError
 from surrogateshap.execute.evaluate import by_object
+from surrogateshap.execute.images import png
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.pool import UNCONDITIONAL, Pool
 from surrogateshap.plan.rounds import courses
@@ -83,17 +83,5 @@ def _pixels(store: Store, keys: Sequence[str]) -> dict[str, bytes]:
         if arrays is None:
             raise DamagedError(wanted[at[0]])
         for position, slot in zip(at, slots, strict=True):
-            found[wanted[position]] = _png(arrays["images"][slot])
+            found[wanted[position]] = png(arrays["images"][slot], SIDE)
     return found
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """Pixels (H, W, C) uint8, scaled down to `SIDE`, without metadata."""
-    from PIL import Image
-
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    if max(image.size) > SIDE:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()

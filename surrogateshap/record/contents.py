@@ -111,7 +111,7 @@ def _check_efficiency(game: GameResult) -> Check:
 def _check_payout(game: GameResult, payout: Payout) -> Check:
     """Shares add up to 1, none is negative, and everyone of the ranking has one."""
     shares = [one.share for one in payout.shares]
-    total = math.fsum(shares)
+    total = sum(shares)
     there = [one.name for one in payout.shares] == [row.name for row in game.contributors]
     holds = there and min(shares, default=-1.0) >= 0 and abs(total - 1) <= _TOLERANCE
     name = harmless(f"payout of {game.grouping} / {game.utility} / {game.proxy}")

@@ -35,3 +35,8 @@ def write_run_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             atomic_write_bytes(folder / name, changed[name])
     except OSError as error:
         raise unwritable_error(folder, error) from error
+
+
+def secret_beside(record: Path) -> Path:
+    """Where the secret of an export's pseudonyms is unless the owner names another place."""
+    return Path(f"{record}.secret.json")

@@ -24,7 +24,7 @@ from surrogateshap.record.statement import (
 from surrogateshap.strangers import UnreadableError, parse_json, parse_model
 from surrogateshap.text import digest
 
-_NAME = re.compile(r"statement-(\d{3})-[a-z]+\.json")
+_NAME = re.compile(r"statement-(\d{3})-fidelity\.json")
 _Type = Literal["https://surrogateshap.dev/attestation/fidelity/v1"]
 MOST = 999
 
@@ -106,7 +106,9 @@ def fidelity_statement(
     )
 
 
-def fault_of(data: bytes, before: Mapping[str, bytes], run: str, games: Collection[tuple[str, str, str]]) -> str:
+def fault_of(
+    data: bytes, before: Mapping[str, bytes], run: str, plan_id: str, games: Collection[tuple[str, str, str]]
+) -> str:
     """What is wrong with a further statement of a record, given those before it; empty where nothing is."""
     try:
         document = parse_json(data)
@@ -117,7 +119,7 @@ def fault_of(data: bytes, before: Mapping[str, bytes], run: str, games: Collecti
         return "changed after it was written"
     if found.subject != _subjects(before):
         return "is not about the record and the statements before it"
-    if found.predicate.run != run:
+    if (found.predicate.run, found.predicate.plan_id) != (run, plan_id):
         return "is about another run"
     if any((game.grouping, game.utility, game.proxy) not in games for game in found.predicate.games):
         return "is about games that the record doesn't have"

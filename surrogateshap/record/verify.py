@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from surrogateshap.archive import Archive, Files, Folder, is_archive
+from surrogateshap.archive import Archive, Files, Folder, is_archive, is_folder
 from surrogateshap.errors import VerificationError
 from surrogateshap.record.checks import Check, VerifyReport, report
 from surrogateshap.record.contents import PARSED, check_plan, check_results
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.further import fault_of, number_of
 from surrogateshap.record.signatures import check_envelope, check_keys, envelope_name
-from surrogateshap.record.statement import Statement, checksum, compact, statement_bytes
+from surrogateshap.record.statement import Predicate, Statement, checksum, compact, statement_bytes
 from surrogateshap.strangers import UnreadableError, parse_json, parse_model
 from surrogateshap.text import digest, harmless
 
@@ -27,7 +27,7 @@ def open_files(record: Path) -> tuple[Path, Files]:
     """
     if is_archive(record):
         return record, Archive(record)
-    if record.is_dir():
+    if is_folder(record):
         return record / RECORD, Folder(record, {RECORD: RECORD})
     return record, Folder(record.parent, {RECORD: record.name})
 
@@ -49,7 +49,8 @@ def verify(record: Path, keys: Sequence[str] = ()) -> VerifyReport:
         document = parse_json(data)
         statement = parse_model(Statement, compact(document))
     except UnreadableError as error:
-        raise VerificationError(f"{harmless(str(path))}: {error}", _REMEDY) from error
+        where = harmless(str(path)) + (f": {RECORD}" if path.name != RECORD else "")
+        raise VerificationError(f"{where}: {error}", _REMEDY) from error
     contents: dict[str, bytes] = {}
     checks = [_check_form(data, document["predicate"]["checksum"] == checksum(document), statement_bytes(document))]
     for subject in statement.subject:
@@ -59,7 +60,7 @@ def verify(record: Path, keys: Sequence[str] = ()) -> VerifyReport:
         checks.append(Check(step="files", name=RECORD, holds=False, detail="names a file twice"))
     signed = {RECORD: data}
     games = {(game.grouping, game.utility, game.proxy) for game in statement.predicate.games}
-    checks.extend(_further(files, named, statement.predicate.run, games, signed))
+    checks.extend(_further(files, named, statement.predicate, games, signed))
     checks.extend(_unknown(files, {*named, *signed, *map(envelope_name, signed)}))
     checks.extend(_signatures(files, signed, keys))
     checks.append(check_plan(contents, statement.predicate))
@@ -94,7 +95,11 @@ def _check_file(files: Files, name: str, expected: str, contents: dict[str, byte
 
 
 def _further(
-    files: Files, subjects: Sequence[str], run: str, games: set[tuple[str, str, str]], signed: dict[str, bytes]
+    files: Files,
+    subjects: Sequence[str],
+    predicate: Predicate,
+    games: set[tuple[str, str, str]],
+    signed: dict[str, bytes],
 ) -> Iterator[Check]:
     """Statements that were appended, in their order; `signed` gets their bytes."""
     there = sorted(name for name in files.names if number_of(name) is not None and name not in subjects)
@@ -104,7 +109,7 @@ def _further(
         except UnreadableError as error:
             yield Check(step="files", name=name, holds=False, detail=str(error))
             continue
-        fault = fault_of(data, signed, run, games)
+        fault = fault_of(data, signed, predicate.run, predicate.plan_id, games)
         if number_of(name) != place:
             fault = fault or "a statement before it is missing"
         yield Check(step="files", name=name, holds=not fault, detail=fault or "as it was written")

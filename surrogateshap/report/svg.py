@@ -156,7 +156,11 @@ def _clipped(
         return ((low, intercept), (high, intercept)) if y_ends[0] <= intercept <= y_ends[1] else None
     crossing = sorted((y - intercept) / slope for y in y_ends)
     low, high = max(low, crossing[0]), min(high, crossing[1])
-    return ((low, intercept + slope * low), (high, intercept + slope * high)) if low < high else None
+    if low >= high:
+        return None
+    # Where large numbers cancel, the line's own formula may leave the rectangle.
+    start, end = (min(max(intercept + slope * x, y_ends[0]), y_ends[1]) for x in (low, high))
+    return (low, start), (high, end)
 
 
 def _at(number: float, ends: tuple[float, float]) -> float:

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surrogateshap.archive import MOST_BYTES, Files, archive_bytes, is_archive
-from surrogateshap.errors import RunError, VerificationError
+from surrogateshap.errors import RunError
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.further import MOST, Anchors, fidelity_statement, number_of
 from surrogateshap.record.results import AnchorKind, Results
 from surrogateshap.record.signatures import envelope_name, key_id, load_private_key, sign
 from surrogateshap.record.statement import Statement, statement_bytes
-from surrogateshap.record.verify import open_files, verify
+from surrogateshap.record.verify import open_files
 from surrogateshap.store.atomic import atomic_write_bytes
 from surrogateshap.strangers import UnreadableError, parse_model, read_file
+from surrogateshap.targets import record_that_holds
 from surrogateshap.text import digest, harmless
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ def append_fidelity(
     kind: AnchorKind,
     versions: Mapping[str, str],
     key: Path | None = None,
+    passphrase: str | None = None,
 ) -> str:
     """Appends what `evaluate` measured of the record's run, signed if a key is given; returns the statement's name.
 
     Raises as `sign_record`, and RunError for the results of another run.
     """
-    loaded = load_private_key(key) if key is not None else None
+    loaded = load_private_key(key, passphrase) if key is not None else None
     path, files = _whole(record)
     before = statements_of(files)
     try:
@@ -73,11 +75,7 @@ def statements_of(files: Files) -> dict[str, bytes]:
 
 
 def _whole(record: Path) -> tuple[Path, Files]:
-    report = verify(record)
-    if not report.holds:
-        wrong = next(check for check in report.checks if not check.holds)
-        message = f"{report.record} does not hold: {wrong.name}: {wrong.detail}"
-        raise VerificationError(message, "Nothing was added to it.")
+    record_that_holds(record, "Nothing was added to it.")
     return open_files(record)
 
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from surrogateshap.archive import MOST_BYTES, MOST_FILES, archive_bytes
-from surrogateshap.errors import RunError
+from surrogateshap.errors import RunError, VerificationError
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.contents import PARSED
-from surrogateshap.record.folder import RECORD
+from surrogateshap.record.folder import RECORD, secret_beside
 from surrogateshap.record.results import Results
 from surrogateshap.record.signatures import envelope_name, load_private_key, sign
 from surrogateshap.record.statement import Input, Statement, build_statement, statement_bytes
-from surrogateshap.record.verify import open_files, verify
+from surrogateshap.record.verify import open_files
 from surrogateshap.report import Origin, ReportData, model_card, parquet_bytes, to_html, to_markdown
 from surrogateshap.sharing.crate import CRATE, crate
 from surrogateshap.sharing.inputs import with_files
@@ -26,7 +26,7 @@ from surrogateshap.sharing.pixels import pool_files
 from surrogateshap.sharing.pseudonyms import Pseudonyms, Secret, new_secret, read_secret
 from surrogateshap.store.atomic import atomic_write_bytes
 from surrogateshap.strangers import UnreadableError, parse_model
-from surrogateshap.targets import find_run
+from surrogateshap.targets import find_run, record_that_holds
 from surrogateshap.text import digest, harmless
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ REPORTS: Mapping[str, Callable[[ReportData], bytes]] = {
 """What is rendered into every export: file name -> how."""
 _NAMES_IN_CLEAR = (
     "Contributors go by salted hashes of their names. Their order is that of their names and their numbers of rows are "
-    "as they were: who knows all contributors, or their rows, may tell them apart."
+    "as they were: who knows all contributors, or their rows, may tell them apart. Only names that are ranked are "
+    "replaced, where they stand as words; those that were pooled with others stay where the spec has them. The digests "
+    "of the manifest and of tables, and the plan's id, are those of the originals: who has all but the names can check "
+    "a guess."
 )
 
 
@@ -69,9 +72,9 @@ def export(target: str, out: Path, store: Path | None, allow_paths: Sequence[Pat
     shown = harmless(str(out))
     if not options.force and (out.exists() or out.is_symlink()):
         raise RunError(f"{shown} is there already", "Name another file, or replace it with --force.")
-    secret = _secret(out, options)
     opened, row = find_run(target, store)
     with opened:
+        secret = _secret(out, options)
         files = _files(opened, row, allow_paths, options, secret)
     if key is not None:
         files[envelope_name(RECORD)] = sign(files[RECORD], key)
@@ -83,11 +86,6 @@ def export(target: str, out: Path, store: Path | None, allow_paths: Sequence[Pat
     except OSError as error:
         raise RunError(f"{shown} can't be written: {error.strerror}", "Choose another place.") from None
     return out
-
-
-def secret_beside(out: Path) -> Path:
-    """Where the secret of an export's pseudonyms is kept unless the owner names another place."""
-    return out.with_name(out.name + ".secret.json")
 
 
 def _secret(out: Path, options: Options) -> Secret | None:
@@ -153,10 +151,10 @@ def _files(
 
 
 def _refuse_changed(folder: Path, run: str, remedy: str) -> None:
-    report = verify(folder)
-    wrong = [f"{check.name}: {check.detail}" for check in report.checks if not check.holds]
-    if wrong:
-        raise RunError(f"run {run} is no longer what it was: {wrong[0]}", remedy)
+    try:
+        record_that_holds(folder)
+    except VerificationError as error:
+        raise RunError(f"run {run} is no longer what it was: {error.message}", remedy) from None
 
 
 def names_of(results: Results, plan: Plan) -> set[str]:
@@ -169,12 +167,23 @@ def names_of(results: Results, plan: Plan) -> set[str]:
 def _hidden(
     hidden: Pseudonyms, spec: bytes, plan: Plan, results: Results, inputs: tuple[Input, ...]
 ) -> tuple[bytes, Plan, Results, tuple[Input, ...]]:
+    without = hidden.toml(spec)
+    sealed = {} if without == spec else {one.digest: hidden.seal(one.digest) for one in inputs if one.role == "spec"}
+
+    def replaced(one: dict[str, Any]) -> dict[str, Any]:
+        made: dict[str, Any] = hidden.value(one)
+        files = one.get("files")
+        if files is not None and made["files"].keys() != files.keys():
+            made["files"] = None  # their digest is that of their names too
+        return {**made, "digest": sealed.get(one["digest"], one["digest"])}
+
     try:
+        document = plan.model_dump(mode="json")
         return (
-            hidden.toml(spec),
-            Plan.model_validate(hidden.value(plan.model_dump(mode="json"))),
+            without,
+            Plan.model_validate({**hidden.value(document), "inputs": list(map(replaced, document["inputs"]))}),
             Results.model_validate(hidden.value(results.model_dump(mode="json"))),
-            tuple(Input.model_validate(hidden.value(one.model_dump(mode="json"))) for one in inputs),
+            tuple(Input.model_validate(replaced(one.model_dump(mode="json"))) for one in inputs),
         )
     except ValidationError:
         message = "a contributor is named like a word that plans or results need, and can't be replaced"

@@ -20,6 +20,7 @@ def pool_files(store: "Store", tables: Mapping[str, bytes], images: int) -> dict
     import numpy as np
     import polars as pl
 
+    from surrogateshap.execute.images import png
     from surrogateshap.record.pools import cell_means, pixel_digest, with_pixels
 
     files = {}
@@ -31,34 +32,24 @@ def pool_files(store: "Store", tables: Mapping[str, bytes], images: int) -> dict
         for at, image in _images(store, keys):
             digests[at], means[at] = pixel_digest(image), cell_means(image)
             if at in shown:
-                files[f"image-{name.removesuffix('.parquet')}-{at:06d}.png"] = _png(image)
+                files[f"image-{name.removesuffix('.parquet')}-{at:06d}.png"] = png(image)
         files[name] = with_pixels(frame, digests, means)
     return files
 
 
 def _images(store: "Store", keys: list[str]) -> "Iterator[tuple[int, np.ndarray]]":
     """Every image with its position, object by object."""
+    from surrogateshap.execute.evaluate import by_object
+
     found = store.find_images(set(keys))
     missing = sum(key not in found for key in keys)
-    by_object: dict[str, list[tuple[int, int]]] = {}
-    for at, key in enumerate(keys):
-        if key in found:
-            by_object.setdefault(found[key][0], []).append((at, found[key][1]))
-    for made, places in by_object.items():
+    for made, (at, slots) in by_object([found.get(key) for key in keys]).items():
         arrays = store.get_arrays(made)
         if arrays is None:
-            missing += len(places)
+            missing += len(at)
             continue
-        for at, slot in places:
-            yield at, arrays["images"][slot]
+        for position, slot in zip(at, slots, strict=True):
+            yield position, arrays["images"][slot]
     if missing:
         message = f"{missing} images of the run are gone from its store"
         raise RunError(message, "Run `surrogateshap apply` again: it makes them again.")
-
-
-def _png(image: "np.ndarray") -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()

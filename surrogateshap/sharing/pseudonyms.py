@@ -115,6 +115,7 @@ class Pseudonyms:
     """Replaces names in everything that is exported."""
 
     def __init__(self, names: Iterable[str], secret: Secret) -> None:
+        self._secret = bytes.fromhex(secret.secret)
         self._of = {name: pseudonym_of(name, salt_of(name, secret)) for name in names if name}
 
     def name(self, name: str) -> str:
@@ -124,6 +125,10 @@ class Pseudonyms:
     def knows(self, name: str) -> bool:
         """Whether it is a contributor's."""
         return name in self._of
+
+    def seal(self, digest: str) -> str:
+        """What stands for the digest of something with names in it: the digest itself would let guesses be checked."""
+        return hmac.digest(self._secret, b"digest\0" + digest.encode(), "sha256").hex()
 
     @cached_property
     def _written(self) -> Mapping[str, str]:
@@ -150,7 +155,7 @@ class Pseudonyms:
             case str():
                 return value if key in _KEPT else self.text(value)
             case dict():
-                return {self._of.get(name, name): self.value(item, name) for name, item in value.items()}
+                return {self.text(name): self.value(item, name) for name, item in value.items()}
             case list() | tuple():
                 return [self.value(item, key) for item in value]
         return value
@@ -182,6 +187,7 @@ def _texts(value: Any, key: str = "") -> Iterable[tuple[str, str]]:
             yield key, value
         case dict():
             for name, item in value.items():
+                yield "", name  # a bare key can't be replaced where it stands
                 yield from _texts(item, name)
         case list():
             for item in value:

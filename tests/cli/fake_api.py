@@ -207,7 +207,11 @@ def make() -> Any:
         *(validate, plan, save_plan, explain, apply, work, show, report_data, diff, verify, export, sign, reveal),
         *(schema, template),
     )
-    for function in (*functions, doctor, calibrate, store_folder):
+
+    def secret_beside(record: Path) -> Path:
+        return Path(f"{record}.secret.json")
+
+    for function in (*functions, doctor, calibrate, store_folder, secret_beside):
         setattr(api, function.__name__, function)
     api.calls = calls  # type: ignore[attr-defined]
     return api

@@ -28,6 +28,7 @@ from surrogateshap.execute.shards import Item
 from surrogateshap.plan import backends, keys
 from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.store import Store
+from tests.execute.alone import files_of_one_process
 from tests.tiny import SPEC, Project, run_files
 
 ROOT = Path(__file__).parents[2]
@@ -72,19 +73,10 @@ def cluster() -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def alone(compiled: Compiled, store: Store, *others: Any) -> Any:
-    """The backend of one process, for a plan that asks for Ray."""
-    return choose.open_backend(compiled.with_execution({"backend": "local", "workers": 1}), store, *others)
-
-
 @pytest.fixture(scope="module")
 def expected(tiny_master: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a run that one process made."""
-    tiny = Project(tiny_master, tmp_path_factory.mktemp("alone"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("surrogateshap.execute.run.open_backend", alone)
-        run = api.apply(tiny.spec(SMALL), execution=TWO).run
-    return run_files(tiny.store, run)
+    return files_of_one_process(Project(tiny_master, tmp_path_factory.mktemp("alone")), SMALL, TWO)
 
 
 def actors() -> list[psutil.Process]:

@@ -23,8 +23,8 @@ from surrogateshap.events import DeviceProgress, Event, StageProgress, Warned
 from surrogateshap.execute.backends import choose, on_slurm
 from surrogateshap.execute.jobs import all_jobs
 from surrogateshap.plan import backends
-from surrogateshap.plan.compile import Compiled, compile_spec
-from surrogateshap.store import Store
+from surrogateshap.plan.compile import compile_spec
+from tests.execute.alone import files_of_one_process
 from tests.execute.test_execute_resume import ROOT, SMALL
 from tests.tiny import Project, run_files
 
@@ -102,18 +102,10 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return Executor.asked
 
 
-def alone(compiled: Compiled, store: Store, *others: Any) -> Any:
-    """The backend of one process, for a plan that asks for Slurm."""
-    return choose.open_backend(compiled.with_execution({"backend": "local", "workers": 1}), store, *others)
-
-
 @pytest.fixture(scope="module")
 def whole(tiny_master: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a run that one process made."""
-    tiny = Project(tiny_master, tmp_path_factory.mktemp("alone"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("surrogateshap.execute.run.open_backend", alone)
-        return run_files(tiny.store, tiny.apply(SPEC).run)
+    return files_of_one_process(Project(tiny_master, tmp_path_factory.mktemp("alone")), SPEC)
 
 
 def told(events: list[Event]) -> list[str]:

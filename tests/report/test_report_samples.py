@@ -10,6 +10,7 @@ from surrogateshap import api
 from surrogateshap.cli import main
 from surrogateshap.errors import RunError
 from surrogateshap.execute import samples
+from surrogateshap.execute.images import png
 from surrogateshap.report import ReportData, to_html
 from surrogateshap.store import Store
 from tests.samples import peaceful_results
@@ -95,7 +96,7 @@ def test_images_of_a_changed_spec_are_refused(tiny: Project) -> None:
 
 def test_large_images_are_scaled_down() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 600, 3)).astype(np.uint8)
-    with Image.open(io.BytesIO(samples._png(noise))) as opened:
+    with Image.open(io.BytesIO(png(noise, samples.SIDE))) as opened:
         assert opened.size == (96, 48)
 
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from surrogateshap.report import svg
@@ -77,6 +77,7 @@ def test_axes(ends: tuple[float, float], shown: list[str]) -> None:
 
 
 @given(st.lists(st.tuples(NUMBER, NUMBER), max_size=20), NUMBER, st.floats(-1e3, 1e3))
+@example([(0.0, 0.0002), (202592797.0, 0.0)], -1073741823.0, 5.0)
 def test_scatters_hold_every_point(points: list[tuple[float, float]], intercept: float, slope: float) -> None:
     root = parsed(svg.scatter(points, "t", ("x", "y"), (intercept, slope)))
     dots = root.findall("circle")

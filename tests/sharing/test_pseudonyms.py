@@ -8,7 +8,7 @@ import pytest
 
 from surrogateshap import api
 from surrogateshap.errors import PlanError, RunError
-from surrogateshap.sharing.pseudonyms import Pseudonyms, Secret, pseudonym_of, salt_of
+from surrogateshap.sharing.pseudonyms import Pseudonyms, Secret, new_secret, pseudonym_of, salt_of
 from tests.sharing.conftest import CHANGES, Shared
 from tests.sharing.test_export import members
 from tests.tiny import OWNERS, SPEC, Project
@@ -124,4 +124,13 @@ def test_what_can_not_be_replaced_is_told() -> None:
     made = Pseudonyms(["Ann"], SECRET)
     with pytest.raises(RunError, match="can't be replaced"):
         made.toml(b'name = "\\u0041nn"\n')
-    assert made.toml(b'Ann = "no"\n') == b'Ann = "no"\n'
+    with pytest.raises(RunError, match="can't be replaced"):
+        made.toml(b'Ann = "no"\n')
+
+
+def test_names_of_files_are_replaced_and_digests_with_names_in_them_sealed() -> None:
+    made = Pseudonyms(["amber"], SECRET)
+    assert made.value({"files": {"amber.safetensors": "0" * 64}}) == {
+        "files": {f"{made.name('amber')}.safetensors": "0" * 64}
+    }
+    assert made.seal("0" * 64) != Pseudonyms(["amber"], new_secret()).seal("0" * 64)

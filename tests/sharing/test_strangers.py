@@ -2,7 +2,6 @@
 
 import io
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -165,7 +164,7 @@ atheris.Fuzz()
 """
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="atheris has no other wheels")
+@pytest.mark.fuzz
 @pytest.mark.parametrize("kind", ["spec", "record"])
 def test_a_bounded_fuzz_run(tmp_path: Path, kind: str) -> None:
     """Guided by coverage: atheris, from a good file on. Crashes, 5 s for one input and 4 GiB of memory fail."""

@@ -27,7 +27,7 @@ def wrong(record: Path) -> str:
     try:
         report = api.verify(record)
     except VerificationError as error:
-        return str(error)
+        return error.message
     assert not report.holds
     return "\n".join(f"{check.name}: {check.detail}" for check in report.checks if not check.holds)
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayError
 
@@ -21,11 +20,9 @@ from surrogateshap.execute.assembly import DEPTH, DroppedError
 from surrogateshap.execute.backends import Outcome
 from surrogateshap.execute.backends.actor import Actor, Setup
 from surrogateshap.execute.backends.cluster import compare_code, connect, last_words, share_out, threads_on
-from surrogateshap.execute.encoders import View
+from surrogateshap.execute.backends.studios import SharingOut
 from surrogateshap.execute.environment import versions
 from surrogateshap.execute.jobs import Job
-from surrogateshap.execute.models import DenoisingLosses
-from surrogateshap.execute.shards import Item
 from surrogateshap.execute.workshop import Batch
 from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled
@@ -75,7 +72,7 @@ class _Worker:
     questions: dict[Any, _Question] = field(default_factory=dict)
 
 
-class OnRay:
+class OnRay(SharingOut):
     """The backend of a run on a Ray cluster. A worker that dies is started again, wherever there is room."""
 
     def __init__(
@@ -154,24 +151,6 @@ class OnRay:
         """See Studio: whoever is going to need it, of those who have started."""
         there = len(self._await_started())
         self._ask("prepare", [(encoder,)] * (1 if encoder is None else there))
-
-    def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
-        """See Studio: all workers take part, a batch at a time."""
-        starts = range(0, len(images), self._size)
-        parts = self._ask("encode", [(encoder, images[at : at + self._size]) for at in starts])
-        return View(
-            np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
-        )
-
-    def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
-        """See Studio."""
-        found: np.ndarray = self._ask("encode_texts", [(encoder, texts)])[0]
-        return found
-
-    def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
-        """See Studio."""
-        found: DenoisingLosses = self._ask("denoising_losses", [(items,)])[0]
-        return found
 
     def close(self, *, at_once: bool = False) -> None:
         """See Backend; a cluster that was there before stays."""

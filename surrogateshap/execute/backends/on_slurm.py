@@ -17,20 +17,16 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import numpy as np
 import submitit
 
 from surrogateshap.errors import RunError
 from surrogateshap.execute.assembly import DroppedError
 from surrogateshap.execute.backends import Backend, Outcome
-from surrogateshap.execute.encoders import View
+from surrogateshap.execute.backends.studios import PassingOn
 from surrogateshap.execute.jobs import Job, all_jobs
-from surrogateshap.execute.models import DenoisingLosses
 from surrogateshap.execute.shard_files import ShardFiles
-from surrogateshap.execute.shards import Item
 from surrogateshap.execute.worker import share_out
 from surrogateshap.plan.build import build_plan
-from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled
 from surrogateshap.store import Store
 from surrogateshap.store.atomic import atomic_write_bytes, make_folder
@@ -66,7 +62,7 @@ class _Task:
     """When it was seen that Slurm is done with it."""
 
 
-class OnSlurm:
+class OnSlurm(PassingOn):
     """The backend of a run on Slurm. What isn't cut into shards, and what is not dealt out, is done in this process."""
 
     def __init__(
@@ -153,25 +149,8 @@ class OnSlurm:
             here.close(at_once=at_once)
 
     @property
-    def device_name(self) -> str:
-        """See Studio."""
-        return self._here.device_name
-
-    def prepare(self, encoder: EncoderInput | None) -> None:
-        """See Studio."""
-        self._here.prepare(encoder)
-
-    def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
-        """See Studio."""
-        return self._here.encode(encoder, images)
-
-    def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
-        """See Studio."""
-        return self._here.encode_texts(encoder, texts)
-
-    def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
-        """See Studio."""
-        return self._here.denoising_losses(items)
+    def _studio(self) -> Backend:
+        return self._here
 
     @cached_property
     def _here(self) -> Backend:

@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
-
 from surrogateshap.execute.backends import Outcome
 from surrogateshap.execute.backends.children import Child, Heard, Setup
-from surrogateshap.execute.encoders import View
+from surrogateshap.execute.backends.studios import SharingOut
 from surrogateshap.execute.jobs import Job
-from surrogateshap.execute.models import DenoisingLosses
-from surrogateshap.execute.shards import Item
 from surrogateshap.execute.workshop import Batch
 from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled
@@ -27,7 +23,7 @@ _ASKED = 2
 """Questions that a worker has at a time."""
 
 
-class Processes:
+class Processes(SharingOut):
     """The backend of a run on several devices of one machine. A worker that dies is started again."""
 
     def __init__(
@@ -85,24 +81,6 @@ class Processes:
     def prepare(self, encoder: EncoderInput | None) -> None:
         """See Studio: whoever is going to need it."""
         self._ask("prepare", [(encoder,)] * (1 if encoder is None else len(self._children)))
-
-    def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
-        """See Studio: all workers take part, a batch at a time."""
-        starts = range(0, len(images), self._size)
-        parts = self._ask("encode", [(encoder, images[at : at + self._size]) for at in starts])
-        return View(
-            np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
-        )
-
-    def encode_texts(self, encoder: EncoderInput, texts: Sequence[str]) -> np.ndarray:
-        """See Studio."""
-        found: np.ndarray = self._ask("encode_texts", [(encoder, texts)])[0]
-        return found
-
-    def denoising_losses(self, items: Sequence[Item]) -> DenoisingLosses:
-        """See Studio."""
-        found: DenoisingLosses = self._ask("denoising_losses", [(items,)])[0]
-        return found
 
     def close(self, *, at_once: bool = False) -> None:
         """See Backend."""
