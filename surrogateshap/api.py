@@ -466,21 +466,23 @@ def diff(
     new: str,
     *,
     store: Path | None = None,
+    new_store: Path | None = None,
     plan_specs: bool = True,
     allow_paths: Sequence[Path] = (),
     allow_plugins: Sequence[str] = (),
 ) -> "Diff":
     """What changed from one spec, saved plan, run (by its name) or record (its folder) to another.
 
-    Specs are planned, so that inputs, contributors and conditions can be compared too, unless `plan_specs` is off.
-    Records' digests are not checked here. Raises SpecError, PlanError and RunError for what can't be read.
+    Runs are looked for in `store`, the new one in `new_store` where that is given. Specs are planned, so that inputs,
+    contributors and conditions can be compared too, unless `plan_specs` is off. Records' digests are not checked here.
+    Raises SpecError, PlanError and RunError for what can't be read.
     """
     from surrogateshap.compare import load_side
     from surrogateshap.record.diff import diff as compare
 
     sides = [
-        load_side(one, store=store, plan_specs=plan_specs, allow_paths=allow_paths, allow_plugins=allow_plugins)
-        for one in (old, new)
+        load_side(one, store=kept, plan_specs=plan_specs, allow_paths=allow_paths, allow_plugins=allow_plugins)
+        for one, kept in ((old, store), (new, new_store or store))
     ]
     return compare(*sides)
 

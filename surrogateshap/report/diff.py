@@ -37,8 +37,8 @@ def diff_table(diff: Diff, *, top: int | None = None) -> Group:
     for sort, title in _TITLES.items():
         changes = [change for change in diff.keys if change.sort == sort]
         if changes:
-            parts += [Text(""), Text(title, "bold"), *_bounded([_key(change) for change in changes])]
-    for title, lines in (("Inputs", _inputs(diff)), ("Plans", _plans(diff)), ("Stages", _stages(diff))):
+            parts += [Text(""), Text(title, "bold"), *_bounded([key_line(change) for change in changes])]
+    for title, lines in (("Inputs", input_lines(diff)), ("Plans", plan_lines(diff)), ("Stages", _stages(diff))):
         shown = [Text(line) for line in lines]
         parts += [Text(""), Text(title, "bold"), *_bounded(shown)] if shown else []
     same = [game for game in diff.games if not game.differs]
@@ -70,7 +70,8 @@ def _side(letter: str, side: SideInfo) -> Text:
     return Text(f"{letter}: {side.kind} {harmless(side.name, 1000)}" + (f" ({', '.join(known)})" if known else ""))
 
 
-def _key(change: KeyChange) -> Text:
+def key_line(change: KeyChange) -> Text:
+    """A key with what it was and is."""
     line = Text(f"  {harmless(change.key, 100)}: ")
     if change.old is None:
         line.append(f"+ {_plain(change.new)}", "green")
@@ -94,7 +95,8 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _inputs(diff: Diff) -> Iterator[str]:
+def input_lines(diff: Diff) -> Iterator[str]:
+    """Inputs of other content."""
     for one in diff.inputs:
         role = harmless(one.role, 80)
         old, new = _short(one.old_digest), _short(one.new_digest)
@@ -110,7 +112,8 @@ def _short(digest: str | None) -> str:
     return harmless(digest or "")[:12]
 
 
-def _plans(diff: Diff) -> Iterator[str]:
+def plan_lines(diff: Diff) -> Iterator[str]:
+    """Numbers and names of the plans that differ."""
     for count in diff.counts:
         old, new = ("none" if number is None else f"{number:,}" for number in (count.old, count.new))
         yield f"  {harmless(count.what)}: {old} → {new}"

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from threading import Event as Flag
 
 import numpy as np
@@ -12,6 +13,7 @@ from surrogateshap_tui.library import About, Listing
 from surrogateshap_tui.made import Made, Provenance
 from surrogateshap_tui.source import SpecText
 
+from surrogateshap.compare import contributors_of
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
 from surrogateshap.estimate.by_size import SizeValue
 from surrogateshap.events import (
@@ -37,8 +39,9 @@ from surrogateshap.plan.model import (
     PoolPlan,
     Stage,
 )
-from surrogateshap.record.checks import Check, VerifyReport
+from surrogateshap.record.checks import Check, VerifyReport, report
 from surrogateshap.record.contributor import Condition, ContributorData, Overlap
+from surrogateshap.record.diff import Diff, Side, diff
 from surrogateshap.record.results import (
     CalibrationBin,
     ClosedGap,
@@ -386,6 +389,8 @@ class CannedSource:
         self.interrupted: list[str] = []
         self.unreachable: SurrogateShapError | None = None
         self.verified = 0
+        self.unreadable: SurrogateShapError | None = None
+        """Why its record can't be read."""
         self.closed_by_stop = False
         self.waiting_for = ""
         self.log: list[tuple[int, Event]] = []
@@ -465,10 +470,21 @@ class CannedSource:
     def verify(self) -> VerifyReport:
         """A record that holds."""
         self.verified += 1
-        checks = tuple(
-            Check(name=name, holds=True, detail=f"sha256 {'ab' * 32}") for name in ("plan.json", "results.json")
-        )
-        return VerifyReport(record="record.json", holds=True, checks=checks)
+        if self.unreadable is not None:
+            raise self.unreadable
+        checks = [
+            Check(step="files", name=name, holds=True, detail=f"sha256 {'ab' * 32}")
+            for name in ("plan.json", "results.json")
+        ]
+        return report(Path("record.json"), checks, ["The record bears no signature."])
+
+    def page(self) -> str:
+        """A page."""
+        return "<!doctype html>"
+
+    def export(self, path: Path) -> None:
+        """Hardly a record."""
+        path.write_bytes(b"PK")
 
 
 def made_of_plan(plan: Plan) -> Made:
@@ -543,6 +559,17 @@ class CannedLibrary:
     def about(self, spec: str) -> About:
         """As canned."""
         return self.abouts.get(spec, About("digits", "14 by source; 2 utilities"))
+
+    def diff(self, old: str, new: str) -> Diff:
+        """Of the plans and results of the two sources."""
+        sides = []
+        for name in (old, new):
+            source = self.sources[name]
+            plan = source.made().plan
+            assert plan is not None
+            results = source.results()
+            sides.append(Side("run", name, plan.spec, plan, results, contributors_of(results) if results else {}))
+        return diff(*sides)
 
     def forget(self, run: str) -> None:
         """No longer lists it."""

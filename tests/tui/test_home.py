@@ -100,7 +100,7 @@ async def test_runs_are_sorted_by_key_and_by_mouse() -> None:
     app = SurrogateShapApp(CannedLibrary(CannedSource(), runs=RUNS))
     async with app.run_test(size=(100, 24)) as pilot:
         home = await at_home(pilot, app)
-        await pilot.press("s")
+        await pilot.press("o")
         await pilot.pause()
         assert names(home.seen) == "abc"
         assert "by run" in screen(app)
@@ -146,9 +146,9 @@ async def test_a_run_of_another_window_is_stopped_after_asking() -> None:
     app = SurrogateShapApp(shelf)
     async with app.run_test(size=(80, 24)) as pilot:
         home = await at_home(pilot, app)
-        await pilot.press("j", "x")
+        await pilot.press("j", "s")
         assert not isinstance(app.screen, Question)  # a failed run can't be stopped
-        await pilot.press("k", "x", "y")
+        await pilot.press("k", "s", "y")
         await until(pilot, lambda: home.listing.runs[0].status == "interrupted")
         assert shelf.did == [("stop", "b-run")]
 
@@ -181,9 +181,9 @@ async def test_another_folder_is_listed_or_named_as_wrong() -> None:
     app = SurrogateShapApp(shelf)
     async with app.run_test(size=(80, 24)) as pilot:
         await at_home(pilot, app)
-        await pilot.press("o", "backspace", *"nowhere", "enter")
+        await pilot.press("f", "backspace", *"nowhere", "enter")
         await until(pilot, lambda: isinstance(app.screen, ErrorPage))
-        await pilot.press("escape", "o", "backspace", *"elsewhere", "enter")
+        await pilot.press("escape", "f", "backspace", *"elsewhere", "enter")
         await until(pilot, lambda: "Nothing to see in elsewhere yet" in screen(app))
 
 

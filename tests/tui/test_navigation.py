@@ -11,6 +11,7 @@ from surrogateshap_tui.screens.dialogs import ErrorPage, HelpPage, Question
 from surrogateshap_tui.screens.home import HomeScreen
 from surrogateshap_tui.screens.workspace import VIEWS, WorkspaceScreen
 from surrogateshap_tui.theme import ROUND
+from surrogateshap_tui.widgets.home_tables import ORDERS
 from test_app import SIZES, begin, ready, screen, until
 from textual.pilot import Pilot
 
@@ -160,6 +161,16 @@ async def test_the_palette_finds_contributors_games_and_themes() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, DetailScreen))
         assert app.screen.contributor == "corrupted scans"
+
+
+async def test_the_palette_does_what_keys_do() -> None:
+    app = SurrogateShapApp(library())
+    async with app.run_test(size=(100, 40)) as pilot:
+        home = await at_home(pilot, app)
+        await pilot.press("ctrl+p", *("space" if one == " " else one for one in "sort the runs"))
+        await until(pilot, lambda: "sort the runs by another column" in screen(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: home.order != ORDERS[0])
 
 
 @pytest.mark.parametrize("name", ROUND)

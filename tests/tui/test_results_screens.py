@@ -1,12 +1,14 @@
 """Ranking, detail, diagnostics, comparison and record under a pilot: by keys, by mouse, and with hostile names."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import pytest
 from canned import GAMES, NAMES, RUN, CannedLibrary, CannedSource, game_result, make_results, opened, with_anchors
 from rich.cells import cell_len
 from surrogateshap_tui.app import SurrogateShapApp
+from surrogateshap_tui.exporting import KINDS
 from surrogateshap_tui.made import Made
 from surrogateshap_tui.screens.compare import CompareScreen
 from surrogateshap_tui.screens.detail import DetailScreen
@@ -20,6 +22,7 @@ from test_app import ready, screen, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from surrogateshap.errors import RunError
 from surrogateshap.events import GameInfo
 from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.results import (
@@ -270,14 +273,16 @@ async def test_exports_ask_before_a_file_is_replaced(tmp_path: Path, monkeypatch
         assert "can't be written" in screen(app)
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "md"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_every_format_is_written(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     app = opened(CannedSource(results=make_results(HOSTILE)))
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, app)
         app.export(kind)
+        await until(pilot, (tmp_path / f"{RUN}.{kind}").exists)
         app.export(kind)
+        await until(pilot, (tmp_path / f"{RUN}-2.{kind}").exists)
         assert sorted(path.name for path in tmp_path.iterdir()) == [f"{RUN}-2.{kind}", f"{RUN}.{kind}"]
         if kind == "csv":
             assert "'=HYPERLINK" in (tmp_path / f"{RUN}.csv").read_text()
@@ -357,11 +362,13 @@ async def test_a_comparison_says_what_changed_and_who_moved() -> None:
         }
     )
     one, other = CannedSource(run="one", results=left), CannedSource(run="other", results=right)
+    one.status = other.status = "done"
     plan = other.made().plan.model_copy(update={"spec": {"seed": 7}})
     other.made = lambda: Made("", plan)
-    app = SurrogateShapApp(CannedLibrary(one, other))
+    shelf = CannedLibrary(one, other)
+    app = SurrogateShapApp(shelf)
     async with app.run_test(size=(100, 40)) as pilot:
-        app.push_screen(CompareScreen(one, other))
+        app.push_screen(CompareScreen("one", "other", partial(shelf.diff, "one", "other")))
         await until(pilot, lambda: isinstance(app.screen, CompareScreen) and bool(app.screen.games))
         await pilot.pause()
         shown = screen(app)
@@ -377,6 +384,23 @@ async def test_a_comparison_says_what_changed_and_who_moved() -> None:
         await pilot.press("y")
         await pilot.pause()
         assert len(app.clipboard.splitlines()) == 14
+
+
+async def test_a_record_that_cannot_be_read_is_not_read_again_unasked() -> None:
+    source = CannedSource(results=make_results())
+    source.unreadable = RunError("results.json is not there", "Apply the spec again.")
+    app = opened(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot, app)
+        await pilot.press("5")
+        await until(pilot, lambda: isinstance(app.screen, ErrorPage))
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "Not verified yet" in screen(app)
+        assert source.verified == 1
+        source.unreadable = None
+        await pilot.press("v")
+        await until(pilot, lambda: "The record holds" in screen(app))
 
 
 async def test_the_record_tells_environment_limits_and_signatures() -> None:
@@ -410,7 +434,8 @@ async def test_hostile_names_are_harmless_on_every_screen(size: tuple[int, int])
             await pilot.press(tab)
             await pilot.pause()
             _harmless(screen(app))
-        app.push_screen(CompareScreen(source, source))
+        shelf = CannedLibrary(source)
+        app.push_screen(CompareScreen(source.target, source.target, lambda: shelf.diff(source.target, source.target)))
         await until(pilot, lambda: isinstance(app.screen, CompareScreen) and bool(app.screen.games))
         await pilot.pause()
         _harmless(screen(app))

@@ -79,12 +79,14 @@ def test_comparison(snap_compare: Compare, size: tuple[int, int], theme: str) ->
     games = (game.model_copy(update={"contributors": (*rest, first.model_copy(update=lower))}), *left.games[1:3])
     one, other = CannedSource(run="one", results=left), CannedSource(run="other", results=None)
     other.finished = left.model_copy(update={"run": "digits-9c0d11", "games": games})
-    app = SurrogateShapApp(CannedLibrary(one, other))
+    one.status = other.status = "done"
+    shelf = CannedLibrary(one, other)
+    app = SurrogateShapApp(shelf)
 
     async def steps(pilot: Pilot[None]) -> None:
         if theme == "light":
             app.theme = LIGHT.name
-        app.push_screen(CompareScreen(one, other))
+        app.push_screen(CompareScreen("one", "other", lambda: shelf.diff("one", "other")))
         await until(pilot, lambda: isinstance(app.screen, CompareScreen) and bool(app.screen.games))
         await pilot.pause()
         await pilot.pause()

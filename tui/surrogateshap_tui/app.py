@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from surrogateshap.errors import InterruptedRun, SurrogateShapError
 from surrogateshap.record.results import Results
 from surrogateshap.text import harmless
 from surrogateshap_tui.copying import takes_copies, write_copy
+from surrogateshap_tui.errors import known
 from surrogateshap_tui.exporting import export, free_name
 from surrogateshap_tui.graphics import Graphics, find
 from surrogateshap_tui.library import ApiLibrary, Library, Listing
@@ -31,6 +33,7 @@ from surrogateshap_tui.messages import (
     RecordVerified,
     RunEnded,
     StopFailed,
+    Written,
 )
 from surrogateshap_tui.palette import PROVIDERS
 from surrogateshap_tui.screens.compare import CompareScreen
@@ -123,9 +126,9 @@ class SurrogateShapApp(App[None]):
 
     def export(self, kind: str) -> None:
         """Writes the workspace's results to a file of the working directory that isn't there yet."""
-        results = self.workspace.session.results if self.workspace is not None else None
-        if results is not None:
-            self._write(results, Wanted(kind, free_name(Path.cwd(), results.run, kind)))
+        session = self.workspace.session if self.workspace is not None else None
+        if session is not None and session.results is not None:
+            self._write(session, session.results, Wanted(kind, free_name(Path.cwd(), session.results.run, kind)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offers only what can be done now."""
@@ -133,29 +136,36 @@ class SurrogateShapApp(App[None]):
 
     def action_export(self) -> None:
         """Asks in what format and where the results are written; before a file is replaced, again."""
-        results = self.workspace.session.results if self.workspace is not None else None
-        if results is None or isinstance(self.screen, ModalScreen):
+        session = self.workspace.session if self.workspace is not None else None
+        results = session.results if session is not None else None
+        if session is None or results is None or isinstance(self.screen, ModalScreen):
             return
 
         def wanted(answer: Wanted | None) -> None:
             if answer is None:
                 return
             if not answer.path.exists():
-                self._write(results, answer)
+                self._write(session, results, answer)
                 return
             lines = [harmless(str(answer.path), 500), "", "It is there already."]
             question = Question("Replace the file?", lines, {"n": "Keep it", "y": "Replace it"})
-            self.push_screen(question, lambda said: self._write(results, answer, replace=True) if said == "y" else None)
+            write = partial(self._write, session, results, answer, replace=True)
+            self.push_screen(question, lambda said: write() if said == "y" else None)
 
         self.push_screen(ExportDialog(results.run, Path.cwd()), wanted)
 
-    def _write(self, results: Results, wanted: Wanted, *, replace: bool = False) -> None:
-        try:
-            path = export(results, wanted.kind, wanted.path, replace=replace)
-        except SurrogateShapError as error:
-            self.push_screen(ErrorPage(error))
-            return
-        self.notify(harmless(str(path), 500), title="Written", markup=False)
+    def _write(self, session: Session, results: Results, wanted: Wanted, *, replace: bool = False) -> None:
+        def call() -> None:
+            try:
+                self.post_message(Written(export(session.source, results, wanted.kind, wanted.path, replace=replace)))
+            except Exception as error:
+                self.post_message(Failed(known(error)))
+
+        self.in_thread(call)
+
+    @on(Written)
+    def _written(self, message: Written) -> None:
+        self.notify(harmless(str(message.path), 500), title="Written", markup=False)
 
     @on(Copy)
     def _copy(self, message: Copy) -> None:
@@ -236,7 +246,8 @@ class SurrogateShapApp(App[None]):
 
     @on(OpenComparison)
     def _open_comparison(self, message: OpenComparison) -> None:
-        self.push_screen(CompareScreen(self._library.open(message.left), self._library.open(message.right)))
+        read = partial(self._library.diff, message.left, message.right)
+        self.push_screen(CompareScreen(message.left, message.right, read))
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:

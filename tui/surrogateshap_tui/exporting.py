@@ -7,8 +7,10 @@ from pathlib import Path
 from surrogateshap.errors import RunError
 from surrogateshap.record.results import Results
 from surrogateshap.text import harmless
+from surrogateshap_tui.source import Source
 
-Write = Callable[[Results, Path], None]
+Write = Callable[[Source, Results, Path], None]
+"""What knows the run, its results, and where to write."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Format:
 
 
 def _text(make: Callable[[Results], str]) -> Write:
-    def write(results: Results, path: Path) -> None:
+    def write(_: Source, results: Results, path: Path) -> None:
         path.write_text(make(results), encoding="utf-8")
 
     return write
@@ -47,10 +49,18 @@ def _markdown(results: Results) -> str:
     return to_markdown(results)
 
 
-def _parquet(results: Results, path: Path) -> None:
+def _parquet(_: Source, results: Results, path: Path) -> None:
     from surrogateshap.report import to_parquet
 
     to_parquet(results, path)
+
+
+def _html(source: Source, _: Results, path: Path) -> None:
+    path.write_text(source.page(), encoding="utf-8")
+
+
+def _record(source: Source, _: Results, path: Path) -> None:
+    source.export(path)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -58,18 +68,23 @@ FORMATS: tuple[Format, ...] = (
     Format("parquet", "Parquet", "the same, typed, for programs", _parquet),
     Format("json", "JSON", "all that is known, as `show --format json` prints it", _text(_json)),
     Format("md", "Markdown", "rankings for reports and pull requests", _text(_markdown)),
+    Format("html", "HTML", "one page for browsers and printers: rankings, fidelity, limits", _html),
+    Format("zip", "Record", "all that others need to verify it; `surrogateshap sign` signs it", _record),
 )
 """What is offered, in this order; a further format is one more line."""
 KINDS: tuple[str, ...] = tuple(one.kind for one in FORMATS)
 
 
-def export(results: Results, kind: str, path: Path, *, replace: bool = False) -> Path:
-    """The path that was written. Raises RunError where it can't be, or where it is there and not to be replaced."""
+def export(source: Source, results: Results, kind: str, path: Path, *, replace: bool = False) -> Path:
+    """The path that was written; takes a while for pages and records.
+
+    Raises RunError where it can't be, or where it is there and not to be replaced.
+    """
     written = next(one for one in FORMATS if one.kind == kind)
     try:
         if path.exists() and not replace:
             raise RunError(f"{harmless(str(path))} is there already", "Choose another name.")
-        written.write(results, path)
+        written.write(source, results, path)
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         why = harmless(getattr(error, "strerror", None) or str(error))
         raise RunError(f"{harmless(str(path))} can't be written: {why}", "Choose another folder or name.") from error

@@ -13,6 +13,7 @@ from surrogateshap_tui.source import ApiSource, Source
 
 if TYPE_CHECKING:
     from surrogateshap.plan.glance import Glance  # which reads tables, and takes a while to import
+    from surrogateshap.record.diff import Diff
 
 _MOST_SPECS = 500
 
@@ -71,6 +72,9 @@ class Library(Protocol):
 
     def open(self, target: str) -> Source:
         """A spec, a saved plan or a run. Reads nothing yet."""
+
+    def diff(self, old: str, new: str) -> "Diff":
+        """What differs between two specs, saved plans or runs."""
 
     def forget(self, run: str) -> None:
         """Takes a listed run out of its store, with its results."""
@@ -144,6 +148,20 @@ class ApiLibrary:
         """See Library."""
         store = self._store or self._stores.get(target)
         return ApiSource(target, store=store, allow_paths=self._allow_paths, allow_plugins=self._allow_plugins)
+
+    def diff(self, old: str, new: str) -> "Diff":
+        """See Library."""
+        from surrogateshap import api
+
+        old_store, new_store = (self._store or self._stores.get(target) for target in (old, new))
+        return api.diff(
+            old,
+            new,
+            store=old_store,
+            new_store=new_store,
+            allow_paths=self._allow_paths,
+            allow_plugins=self._allow_plugins,
+        )
 
     def forget(self, run: str) -> None:
         """See Library."""

@@ -11,10 +11,12 @@ from surrogateshap.events import DeviceProgress, Event, StageProgress
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.checks import VerifyReport
 from surrogateshap.record.results import Results
-from surrogateshap_tui.changes import SpecChanges
 from surrogateshap_tui.made import Made
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from surrogateshap.record.diff import Diff
     from surrogateshap.runs import Cleanup
     from surrogateshap_tui.library import About, Listing
     from surrogateshap_tui.session import Session
@@ -156,11 +158,16 @@ class Did(Message):
 
 @dataclass
 class Compared(Message):
-    """The results of two runs are there."""
+    """Two runs were compared."""
 
-    left: Results
-    right: Results
-    changes: SpecChanges
+    diff: "Diff"
+
+
+@dataclass
+class Written(Message):
+    """Results were exported."""
+
+    path: "Path"
 
 
 class Inbox:

@@ -1,4 +1,4 @@
-"""What ctrl+p offers: screens and tabs, specs and runs, games, contributors, themes, export."""
+"""What ctrl+p offers: screens and tabs, what keys do, specs and runs, games, contributors, themes, export."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -75,6 +75,18 @@ class Places(_Commands):
         yield Command("Quit", self.shap.action_quit)
 
 
+class Acts(_Commands):
+    """What keys do on the screen, by their words in the help."""
+
+    def commands(self) -> Iterator[Command]:
+        """See _Commands."""
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if active.node is self.screen and active.enabled and binding.tooltip:
+                text = f"{binding.description}: {binding.tooltip}"
+                yield Command(text, partial(self.screen.run_action, binding.action), self.app.get_key_display(binding))
+
+
 class Targets(_Commands):
     """Specs and runs that Home listed."""
 
@@ -135,4 +147,4 @@ class Exports(_Commands):
                 yield Command(f"Export {kind}", partial(self.shap.export, kind), "to a file of the working directory")
 
 
-PROVIDERS = frozenset({Places, Targets, Games, Contributors, Themes, Exports})
+PROVIDERS = frozenset({Places, Acts, Targets, Games, Contributors, Themes, Exports})

@@ -65,6 +65,8 @@ class Session:
         self.text: SpecText | None = None
         """The spec's, as it was when it was planned."""
         self.report: VerifyReport | None = None
+        self.looked = False
+        """Whether its record was verified once, or it was tried."""
         self.made = Made()
         """What the finished run's folder says; read when it is verified."""
         self.loading = False
@@ -136,7 +138,7 @@ class Session:
             self.take(RunEnded(self, None, known(error)))
             return
         self.stopping = self.paused = False
-        self.report = None
+        self.report, self.looked = None, False
         self._follow(run)
         self._tell()
 
@@ -156,7 +158,7 @@ class Session:
     def verify(self) -> None:
         """Checks the record of the finished run."""
         if not self.verifying and self.results is not None:
-            self.verifying = True
+            self.verifying = self.looked = True
             self._host.in_thread(partial(workers.verify, self, self._host.post))
             self._tell()
 

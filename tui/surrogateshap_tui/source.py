@@ -86,6 +86,12 @@ class Source(Protocol):
     def verify(self) -> VerifyReport:
         """Checks the finished run's record against the files beside it."""
 
+    def page(self) -> str:
+        """The finished run's report for browsers."""
+
+    def export(self, path: Path) -> None:
+        """Writes the finished run's record to a zip file, over one that is there."""
+
     def made(self) -> Made:
         """What the finished run's folder says of it."""
 
@@ -180,6 +186,19 @@ class ApiSource:
         from surrogateshap import api
 
         return api.verify(api.run_folder(self.target, store=self._store))
+
+    def page(self) -> str:
+        """See Source."""
+        from surrogateshap import api
+        from surrogateshap.report import to_html
+
+        return to_html(api.report_data(self.target, store=self._store))
+
+    def export(self, path: Path) -> None:
+        """See Source."""
+        from surrogateshap import api
+
+        api.export(self.target, path, store=self._store, allow_paths=self._allow_paths, force=True)
 
     def made(self) -> Made:
         """See Source."""

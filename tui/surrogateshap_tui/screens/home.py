@@ -48,10 +48,10 @@ class HomeScreen(Page):
         Binding("space", "mark", "Mark", tooltip="mark a run; two can be compared"),
         Binding("c", "compare", "Compare", tooltip="the two marked runs side by side"),
         Binding("slash", "filter", "Find", key_display="/", tooltip="show what holds these words"),
-        Binding("s", "sort", "Sort", show=False, tooltip="sort the runs by another column"),
+        Binding("o", "sort", "Sort", show=False, tooltip="sort the runs by another column"),
         Binding("n", "create", "New", tooltip="write a commented spec to start from, and open it"),
-        Binding("o", "move", "Folder", show=False, tooltip="list another folder"),
-        Binding("x", "stop", "Stop", show=False, tooltip="stop the selected run, whoever started it; asks first"),
+        Binding("f", "move", "Folder", show=False, tooltip="list another folder"),
+        Binding("s", "stop", "Stop", show=False, tooltip="stop the selected run, whoever started it; asks first"),
         Binding("d", "forget", "Forget", show=False, tooltip="forget the selected run and its results; asks first"),
         Binding("z", "free", "Free space", show=False, tooltip="delete what no run needs; says how much, then asks"),
         Binding("r", "reload", "Reload", show=False, tooltip="look at the folder and the stores again"),
@@ -339,7 +339,7 @@ class HomeScreen(Page):
         if run is not None and not spec:
             message = f"the spec of run {harmless(run.run)}, {harmless(run.spec_file)}, is not in this folder"
             self.post_message(
-                Failed(RunError(message, "Open the folder that it is in (o), or the run itself (enter)."))
+                Failed(RunError(message, "Open the folder that it is in (f), or the run itself (enter)."))
             )
             return
         self.post_message(OpenTarget(spec, tab="plan", ask=ask))
@@ -390,7 +390,7 @@ def _nothing(folder: str, note: str, palette: Palette) -> RenderableType:
             "n",
             "write a commented spec: it runs as it is, on digits that ship along, and is there to be changed",
         ),
-        ("o", "list another folder"),
+        ("f", "list another folder"),
         ("?", "all keys"),
         ("q", "quit"),
     ):

@@ -117,7 +117,7 @@ class WorkspaceScreen(Page):
         tab = self.tab
         if tab in VIEWS:
             self.query_one(VIEWS[tab]).show(self.session)
-        if tab == "record" and self.session.report is None:
+        if tab == "record" and not self.session.looked:
             self.session.verify()
 
     def _show_offers(self) -> None:

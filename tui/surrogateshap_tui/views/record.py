@@ -1,5 +1,7 @@
 """The record of a finished run: what it is about, what it was made with, its limits, and whether it holds."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -86,7 +88,7 @@ def draw_record(
             grid.add_row(Text("!", palette.warning), plain(limit, 2000))
         parts += [Text(), Text("What the values can't tell", palette.heading), grid]
     if report is not None:
-        parts += [Text(), Text("Checks", palette.heading), *_checks(report, palette)]
+        parts += [Text(), Text("Checks", palette.heading), *_steps(report, palette)]
     return Group(*parts)
 
 
@@ -102,18 +104,13 @@ def _outcome(report: VerifyReport | None, busy: bool, palette: Palette) -> Text:
 
 
 def _signed(report: VerifyReport | None) -> str:
-    """What the checks of signatures say, where a version of `verify` has steps of them."""
+    """What the checks of signatures say."""
     if report is None:
         return "not verified yet"
-    found = [check for check in report.checks if _step(check) == "signatures"]
+    found = [check for check in report.checks if check.step == "signatures"]
     if not found:
         return "no: its digests find damage, not forgery"
     return "; ".join(f"{check.name}: {check.detail}" for check in found)
-
-
-def _step(check: Check) -> str:
-    """The step of `verify` that a check belongs to; empty where they have no steps."""
-    return str(getattr(check, "step", ""))
 
 
 def _environment(said: Provenance) -> list[tuple[str, str]]:
@@ -124,17 +121,30 @@ def _environment(said: Provenance) -> list[tuple[str, str]]:
     return rows
 
 
-def _checks(report: VerifyReport, palette: Palette) -> list[RenderableType]:
-    """Those that don't hold first, and by steps where `verify` has them."""
-    ordered = sorted(report.checks, key=lambda check: check.holds)
+def _steps(report: VerifyReport, palette: Palette) -> list[RenderableType]:
+    """What each step proved, with its checks; then what wasn't checked."""
+    parts: list[RenderableType] = []
+    for step in report.steps:
+        head = Text.assemble(_sign(step.holds, palette), "  ", (step.name, "bold"))
+        if step.holds:
+            head.append(f": {step.proves}", palette.muted)
+        parts += [head, *_checks([check for check in report.checks if check.step == step.name], palette)]
+    return [*parts, *(plain(note, 1000) for note in report.notes)]
+
+
+def _sign(holds: bool, palette: Palette) -> Text:
+    return Text("✓ ok", palette.success) if holds else Text("✗ FAIL", palette.error)
+
+
+def _checks(checks: Sequence[Check], palette: Palette) -> list[RenderableType]:
+    """Those that don't hold first."""
+    ordered = sorted(checks, key=lambda check: check.holds)
     shown = [check for at, check in enumerate(ordered) if at < _CHECKS or not check.holds]
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(width=6)
+    table.add_column(width=8)
     table.add_column(ratio=1, overflow="fold")
     for check in shown:
-        sign = Text("✓ ok", palette.success) if check.holds else Text("✗ FAIL", palette.error)
-        step = f"{_step(check)}: " if _step(check) else ""
-        table.add_row(sign, plain(f"{step}{check.name}: {check.detail}", 1000))
+        table.add_row(Text("  ").append_text(_sign(check.holds, palette)), plain(f"{check.name}: {check.detail}", 1000))
     rest = len(ordered) - len(shown)
     return [table, Text(f"and {units.plural(rest, 'other')} that hold", palette.muted)] if rest else [table]
 
