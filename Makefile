@@ -27,7 +27,7 @@ fuzz: $(VENV)/.dev
 
 # The README's pictures of the terminal UI.
 screenshots: $(VENV)/.dev
-	$(BIN)/python tests/tui/screenshots.py docs
+	$(BIN)/python tests/tui/screenshots.py tui/screenshots
 
 check: lint types imports test
 
