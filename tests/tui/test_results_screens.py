@@ -306,7 +306,7 @@ async def test_a_contributor_in_full() -> None:
             "! loss 2.4 times the others'",
         ):
             assert text in shown
-        assert app.screen.query_one(Thumbnails).size.height == 8
+        assert app.screen.query_one(Thumbnails).size.height == 12
         await pilot.press("right_square_bracket")
         await pilot.pause()
         assert "source / fidelity / prompt" in screen(app)
@@ -373,7 +373,7 @@ async def test_a_comparison_says_what_changed_and_who_moved() -> None:
         await pilot.pause()
         shown = screen(app)
         for text in (
-            "~ seed: not there → 7",
+            "~ seed: + 7",
             "game only in ←: source / confident / prompt",
             "1 of 13 contributors moved by more than the intervals",
             "! beyond",

@@ -65,7 +65,7 @@ class ChildJob:
         code = self._process.poll()
         if not code:
             return None
-        if code == InterruptedRun.exit_code:
+        if code in (InterruptedRun.exit_code, -signal.SIGINT):  # the latter where it was asked again
             return InterruptedRun("the run was stopped")
         # Read from an offset of its own: the file's position is shared with the process.
         said = os.pread(self._said.fileno(), 1 << 16, 0).decode(errors="replace").strip()

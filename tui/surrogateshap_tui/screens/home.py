@@ -414,8 +414,9 @@ def _fill(table: Table, titles: tuple[str, ...], rows: Rows) -> None:
     """Fills a table anew; the cursor stays where it is."""
     cursor = table.cursor_row
     table.clear(columns=True)
-    for title in titles:
-        table.add_column(Text(f"{title} "))
+    for at, title in enumerate(titles):  # left to the table, widths come a moment after the rows
+        head = Text(f"{title} ")
+        table.add_column(head, width=max([head.cell_len, *(row[at].cell_len + 2 for row in rows)]))
     for row in rows:
-        table.add_row(*(Text.assemble(cell, "  ") for cell in row))
+        table.add_row(*row)
     table.move_cursor(row=min(cursor, max(0, len(rows) - 1)))
