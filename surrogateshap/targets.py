@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from surrogateshap.archive import is_archive
 from surrogateshap.errors import PlanError, Problem, RunError, SpecError, VerificationError
+from surrogateshap.strangers import UnreadableError, opened, read_file
 from surrogateshap.text import digest, harmless
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # Everything else is imported where it is used: a command that doesn't need a part must not wait for it.
 
 STORE = ".surrogateshap"
-_PLAN_LIMIT = 64 << 20
 _READ_IN_PASSING = 256 << 20
 
 
@@ -47,11 +47,9 @@ def saved_plan(target: Path) -> "Plan":
     from surrogateshap.plan.model import Plan
 
     try:
-        if target.stat().st_size > _PLAN_LIMIT:
-            raise PlanError(f"{harmless(str(target))} is too large for a plan")
-        return Plan.model_validate_json(target.read_bytes())
-    except OSError as error:
-        raise PlanError(f"{harmless(str(target))} can't be read: {error.strerror}") from None
+        return Plan.model_validate_json(read_file(target, follow=True))
+    except UnreadableError as error:
+        raise PlanError(f"{harmless(str(target))}: {error}") from None
     except ValueError:
         remedy = "Make one with `surrogateshap plan SPEC -o PLAN`."
         raise PlanError(f"{harmless(str(target))} is not a plan of this version", remedy) from None
@@ -82,9 +80,9 @@ def is_plan(target: Path) -> bool:
     if target.suffix == ".json" or not is_file(target):
         return target.suffix == ".json"
     try:
-        with target.open("rb") as file:
+        with opened(target, follow=True) as file:
             return file.read(1) == b"{"
-    except OSError:
+    except UnreadableError:
         return False
 
 
