@@ -35,7 +35,7 @@ def spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
     Raises VerificationError for a record that doesn't hold.
     """
     if is_archive(target):
-        return target, _plan_in_record(target)
+        return target, plan_in_record(target, record_that_holds(target))
     if not is_plan(target):
         return target, None
     saved = saved_plan(target)
@@ -93,11 +93,13 @@ def pins_of_plan(saved: "Plan | None") -> "Pins":
     return pins_of(file.model_dump() for file in saved.inputs) if saved is not None else {}
 
 
-def _plan_in_record(target: Path) -> "Plan":
-    """Raises PlanError where the spec in it is not the one that its run was made from."""
+def plan_in_record(target: Path, files: "Files") -> "Plan":
+    """The plan among the files of a record that holds.
+
+    Raises PlanError where the spec in it is not the one that its run was made from.
+    """
     from surrogateshap.plan.model import Plan
 
-    files = record_that_holds(target)
     if "spec.toml" not in files.names:
         raise PlanError(f"{harmless(str(target))} holds no spec", "Name a record that `export` made.")
     saved = Plan.model_validate_json(files.read("plan.json"))
