@@ -173,7 +173,7 @@ def test_a_larger_run_has_only_made_what_it_lacks(tiny: Project, threads: list[d
     done = [event for event in events if isinstance(event, StageProgress) and event.stage == "generate:prompt"]
     assert max(event.done for event in done) == done[-1].total
     (asked,) = threads
-    assert asked.pop("name") == f"surrogateshap-{results.run}"
+    assert asked.pop("name").startswith(f"surrogateshap-{results.run}-")
     assert asked == {
         "timeout_min": 150,
         "gpus_per_node": 2,
@@ -233,6 +233,31 @@ def test_a_stopped_run_takes_its_tasks_back(
     with pytest.raises(InterruptedRun):
         tiny.apply(SPEC, emit=emit, stop=stop)
     assert run_files(tiny.store, tiny.apply(SPEC).run) == whole
+
+
+def test_tasks_of_an_apply_that_was_killed_are_taken_back_by_the_next(
+    tiny: Project, threads: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scancel").write_text(f"#!/bin/bash\n{SLURM['scancel']}")
+    (tmp_path / "scancel").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_FAKE", str(tmp_path))
+    stop = threading.Event()
+    with monkeypatch.context() as killed:
+        killed.setattr(on_slurm.OnSlurm, "_command", lambda *_: ["false"])
+        killed.setattr(on_slurm.OnSlurm, "close", lambda *_, **__: None)
+        with pytest.raises(InterruptedRun):
+            tiny.apply(SPEC, emit=lambda event: stop.set() if told([event]) else None, stop=stop)
+    (orphans,) = (tiny.store / "slurm").iterdir()
+    strange = tiny.store / "slurm" / "x,all"
+    strange.mkdir()
+    (strange / "at-work").touch()
+    events: list[Event] = []
+    tiny.apply(SPEC, emit=events.append)
+    assert (tmp_path / "cancelled").read_text() == f"--name=surrogateshap-{orphans.name}\n"
+    assert threads[0]["name"] == f"surrogateshap-{orphans.name}" != threads[1]["name"]
+    assert "were taken back" in told(events)[0]
+    assert not list(orphans.glob("at-work"))
 
 
 def test_what_can_not_be_had(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ submitit submits them. It keeps pickles in a folder of the store that is made an
 them is read here: how a task did, its files say.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,10 @@ _FAREWELL = 30.0
 """Seconds that tasks with nothing left to do get to end."""
 _TAIL = 4096
 """Bytes at the end of a task's log that are looked at."""
+_AT_WORK = "at-work"
+"""File in a submission's folder for as long as an `apply` sees after its tasks."""
+_CANCELS = 30.0
+"""Seconds that `scancel` may take."""
 
 
 @dataclass(eq=False)
@@ -98,6 +103,7 @@ class OnSlurm(PassingOn):
             return
         self._pending[at] = job
         if not self._tasks:
+            self._cancel_orphans()
             self._tasks = [_Task(number, None) for number in range(self.workers)]
             self._submit(self._tasks)
             self._say(f"{plural(len(self._tasks), 'task')} submitted to Slurm: {self._names(self._tasks)}")
@@ -144,6 +150,9 @@ class OnSlurm(PassingOn):
                 time.sleep(0.1)
             if not working:
                 rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            with suppress(OSError):
+                (self._folder / _AT_WORK).unlink(missing_ok=True)
         here = self.__dict__.pop("_here", None)
         if here is not None:
             here.close(at_once=at_once)
@@ -188,6 +197,18 @@ class OnSlurm(PassingOn):
             if task.ended is not None and now >= task.ended + SETTLES:
                 yield task
 
+    def _cancel_orphans(self) -> None:
+        """Cancels tasks of attempts that were killed: who has the store's lock knows that nobody waits for them."""
+        for mark in sorted(self._store.root.glob(f"slurm/*/{_AT_WORK}")):
+            name = mark.parent.name
+            if not re.fullmatch(r"[\w-]+", name):  # no list of names, such as a stranger's store may hold
+                continue
+            with suppress(OSError, subprocess.SubprocessError):
+                command = ["scancel", f"--name={_job_name(name)}"]
+                subprocess.run(command, check=True, capture_output=True, timeout=_CANCELS)
+                mark.unlink()
+                self._say(f"tasks of an attempt that was killed, {_job_name(name)}, were taken back from Slurm")
+
     def _submit(self, tasks: Sequence[_Task]) -> None:
         """Raises RunError."""
         asked = self._compiled.spec.execution.slurm
@@ -196,7 +217,7 @@ class OnSlurm(PassingOn):
             named = asked.model_dump(include={"partition", "account", "qos", "constraint"}, exclude_none=True)
             sized = {"gpus_per_node": asked.gpus or None, "cpus_per_task": asked.cpus, "mem_gb": asked.memory_gb}
             executor.update_parameters(
-                name=f"surrogateshap-{self._compiled.run}",
+                name=_job_name(self._made_folder.name),
                 timeout_min=max(1, round(asked.hours * 60)),
                 slurm_array_parallelism=len(tasks),
                 **{key: value for key, value in sized.items() if value is not None},
@@ -231,6 +252,7 @@ class OnSlurm(PassingOn):
             self._folder = folder = Path(tempfile.mkdtemp(prefix=f"{self._compiled.run}-", dir=parent))
             atomic_write_bytes(folder / "plan.json", plan.model_dump_json().encode())
             atomic_write_bytes(folder / "shards.txt", "".join(f"{job.id}\n" for job in self._dealt).encode())
+            (folder / _AT_WORK).touch()
         except OSError as error:
             raise unwritable_error(parent, error) from error
         return folder
@@ -259,6 +281,11 @@ class OnSlurm(PassingOn):
             f"{self._task_of(task.number)} ended {_TRIES} times before its share was done{f': {last}' if last else ''}",
             f"Look at {harmless(str(log))}. What was finished is kept: apply again.",
         )
+
+
+def _job_name(folder: str) -> str:
+    """Of a submission's tasks, by its folder, whose name is drawn at random: no other tasks are called so."""
+    return f"surrogateshap-{folder}"
 
 
 def _last_line(log: Path) -> str:
