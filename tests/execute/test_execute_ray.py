@@ -29,6 +29,7 @@ from surrogateshap.plan import backends, keys
 from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.store import Store
 from tests.execute.alone import files_of_one_process
+from tests.execute.test_execute_workers import forbid_imports_from
 from tests.tiny import SPEC, Project, run_files
 
 ROOT = Path(__file__).parents[2]
@@ -92,8 +93,13 @@ def cmdline(process: psutil.Process) -> list[str]:
 
 
 def test_a_cluster_comes_to_the_bytes_of_one_process_also_when_an_actor_is_killed(
-    tiny: Project, cluster: None, expected: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+    tiny: Project,
+    cluster: None,
+    expected: dict[str, bytes],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    forbid_imports_from(tiny.folder, monkeypatch)
     events: list[Event] = []
     killed: list[psutil.Process] = []
 

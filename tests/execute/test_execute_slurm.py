@@ -26,6 +26,7 @@ from surrogateshap.plan import backends
 from surrogateshap.plan.compile import compile_spec
 from tests.execute.alone import files_of_one_process
 from tests.execute.test_execute_resume import ROOT, SMALL
+from tests.execute.test_execute_workers import forbid_imports_from
 from tests.tiny import Project, run_files
 
 SPEC: dict[str, Any] = SMALL | {
@@ -55,7 +56,7 @@ class Job:
             if self.cancelled:
                 return
             try:
-                cli.main(command[3:], standalone_mode=False) if len(command) > 1 else fail(command)
+                cli.main(command[4:], standalone_mode=False) if len(command) > 1 else fail(command)
             except Exception as error:
                 self.paths.stderr.write_text(f"Traceback\n{error}\n\n")
 
@@ -144,6 +145,7 @@ def test_an_array_comes_to_the_bytes_of_one_process(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_FAKE", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    forbid_imports_from(tiny.folder, monkeypatch)
     events: list[Event] = []
     results = tiny.apply(SPEC, emit=events.append)
     assert run_files(tiny.store, results.run) == whole
@@ -182,6 +184,7 @@ def test_a_larger_run_has_only_made_what_it_lacks(tiny: Project, threads: list[d
         "slurm_partition": "a,b",
         "slurm_qos": "low",
         "slurm_array_parallelism": 2,
+        "slurm_setup": ["export PYTHONSAFEPATH=1"],
     }
 
 

@@ -46,6 +46,13 @@ def children() -> list[psutil.Process]:
     ]
 
 
+def forbid_imports_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Works in the folder, which holds code that no worker is to run: a stranger's, beside a spec."""
+    for name in ("numpy", "polars", "torch"):
+        (folder / f"{name}.py").write_text(f"raise SystemExit('{name} of a stranger')\n")
+    monkeypatch.chdir(folder)
+
+
 def test_two_workers_come_to_the_bytes_of_one_also_when_one_is_killed(
     tiny: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +66,7 @@ def test_two_workers_come_to_the_bytes_of_one_also_when_one_is_killed(
 
     killed: list[psutil.Process] = []
     spec = tiny.spec(SMALL)
+    forbid_imports_from(tiny.folder, monkeypatch)
     with monkeypatch.context() as alone:  # the plan in the record says what was asked for, so both ask for two
         alone.setattr("surrogateshap.execute.device.choose_devices", lambda *_: ("cpu",))
         run = api.apply(spec, store=tiny.folder / "one", execution=TWO).run

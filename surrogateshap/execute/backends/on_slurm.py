@@ -220,6 +220,8 @@ class OnSlurm(PassingOn):
                 name=_job_name(self._made_folder.name),
                 timeout_min=max(1, round(asked.hours * 60)),
                 slurm_array_parallelism=len(tasks),
+                # submitit itself runs in the working directory: what lies there, maybe a stranger's, is not imported.
+                slurm_setup=["export PYTHONSAFEPATH=1"],
                 **{key: value for key, value in sized.items() if value is not None},
                 **{f"slurm_{key}": value for key, value in named.items()},
             )
@@ -231,7 +233,7 @@ class OnSlurm(PassingOn):
     def _command(self, task: _Task) -> list[str]:
         folder, execution = self._made_folder, self._compiled.spec.execution
         devices = execution.devices if isinstance(execution.devices, str) else ",".join(execution.devices)
-        words = [sys.executable, "-m", "surrogateshap", "worker", str(folder / "plan.json")]
+        words = [sys.executable, "-P", "-m", "surrogateshap", "worker", str(folder / "plan.json")]
         words += ["--shard", f"{task.number}/{self.workers}", "--only", str(folder / "shards.txt")]
         words += ["--store", str(self._store.root.resolve()), "--devices", devices]
         for path in (self._compiled.checked.loaded.folder, *self._compiled.allowed_paths):
