@@ -86,7 +86,12 @@ def test_workers_end_when_the_run_is_stopped_and_when_it_is_killed(tiny: Project
     stop = threading.Event()
 
     def emit(event: Event) -> None:
-        if isinstance(event, StageProgress) and event.stage == "generate:prompt":
+        if isinstance(event, StageProgress) and event.stage == "generate:prompt" and not stop.is_set():
+            told = children()
+            for child in told:  # batch systems tell all processes of a task at once
+                child.terminate()
+            assert len(told) == 2
+            assert psutil.wait_procs(told, timeout=0.5)[0] == []
             stop.set()
 
     spec = tiny.spec(SMALL)
