@@ -252,9 +252,10 @@ def test_tasks_of_an_apply_that_was_killed_are_taken_back_by_the_next(
         with pytest.raises(InterruptedRun):
             tiny.apply(SPEC, emit=lambda event: stop.set() if told([event]) else None, stop=stop)
     (orphans,) = (tiny.store / "slurm").iterdir()
-    strange = tiny.store / "slurm" / "x,all"
-    strange.mkdir()
-    (strange / "at-work").touch()
+    for strange in (tiny.store / "slurm" / "x,all", tmp_path / "elsewhere"):
+        strange.mkdir()
+        (strange / "at-work").touch()
+    (tiny.store / "slurm" / "linked").symlink_to(tmp_path / "elsewhere")
     events: list[Event] = []
     tiny.apply(SPEC, emit=events.append)
     assert (tmp_path / "cancelled").read_text() == f"--name=surrogateshap-{orphans.name}\n"

@@ -201,7 +201,9 @@ class OnSlurm(PassingOn):
         """Cancels tasks of attempts that were killed: who has the store's lock knows that nobody waits for them."""
         for mark in sorted(self._store.root.glob(f"slurm/*/{_AT_WORK}")):
             name = mark.parent.name
-            if not re.fullmatch(r"[\w-]+", name):  # no list of names, such as a stranger's store may hold
+            # Strangers' stores may hold links elsewhere, and what `scancel` reads as a list of names.
+            own = mark.parent.resolve() == self._store.root.resolve() / "slurm" / name
+            if not own or not re.fullmatch(r"[\w-]+", name):
                 continue
             with suppress(OSError, subprocess.SubprocessError):
                 command = ["scancel", f"--name={_job_name(name)}"]
