@@ -18,9 +18,9 @@ from submitit.helpers import CommandFunction
 
 from surrogateshap import api
 from surrogateshap.cli.main import cli
-from surrogateshap.errors import InterruptedRun, MissingExtraError, RunError, SpecError
+from surrogateshap.errors import DeviceError, InterruptedRun, MissingExtraError, RunError, SpecError
 from surrogateshap.events import DeviceProgress, Event, StageProgress, Warned
-from surrogateshap.execute.backends import choose, on_slurm
+from surrogateshap.execute.backends import Backend, Outcome, choose, on_slurm
 from surrogateshap.execute.jobs import all_jobs
 from surrogateshap.plan import backends
 from surrogateshap.plan.compile import compile_spec
@@ -222,6 +222,34 @@ def test_a_task_that_fails_each_time_ends_the_run(
     assert run_files(tiny.store, tiny.apply(SPEC, emit=events.append).run) == whole
     assert told(events)[0].startswith("2 tasks submitted")
     assert {one.kind for one in api.gc(store=tiny.store).kinds} >= {"Slurm logs", "shards"}
+
+
+def test_work_that_this_machine_has_no_memory_for_ends_the_run(
+    tiny: Project, threads: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.apply(SPEC | {"execution.backend": "local", "execution.workers": 1})
+    for file in (tiny.store / "objects").glob("*/*.safetensors"):
+        if b'"features"' in file.read_bytes()[:500]:
+            file.unlink()  # to be encoded anew, which is no task's work
+    open_local, failed = choose.open_local, list[Outcome]()
+
+    def without_memory(*asked: Any) -> Backend:
+        here = open_local(*asked)
+        wait = here.wait
+
+        def fail(seconds: float) -> list[Outcome]:
+            ended = wait(seconds)
+            if len(failed) < 20:  # not for ever, where it is tried again and again
+                failed.extend(ended)
+                return [Outcome(one.job, "", error=DeviceError("too little memory", "")) for one in ended]
+            return ended
+
+        monkeypatch.setattr(here, "wait", fail)
+        return here
+
+    monkeypatch.setattr(choose, "open_local", without_memory)
+    with pytest.raises(DeviceError, match="too little memory"):
+        tiny.apply(SPEC | {"budget.images_per_contributor": 8})
 
 
 def test_a_stopped_run_takes_its_tasks_back(

@@ -236,9 +236,12 @@ class FakeBackend:
     def drop(self) -> None:
         self.dropped = True
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str) -> bool:
+        if self.workers == 1:
+            return False
         self.retired.append(worker)
         self.workers -= 1
+        return True
 
     def close(self, *, at_once: bool = False) -> None:
         self.closed = True

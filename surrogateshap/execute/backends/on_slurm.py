@@ -133,8 +133,9 @@ class OnSlurm(PassingOn):
         self._ended.extend(Outcome(job, "", error=DroppedError()) for job in self._pending.values())
         self._pending.clear()
 
-    def retire(self, worker: str) -> None:
-        """See Backend: tasks tell of no devices."""
+    def retire(self, worker: str) -> bool:
+        """See Backend: tasks tell of no devices, so it is one of this machine's."""
+        return self._here.retire(worker)
 
     def close(self, *, at_once: bool = False) -> None:
         """See Backend: tasks that are still at work end after their batch, and keep it."""
