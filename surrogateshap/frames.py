@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from surrogateshap.errors import Problem, SpecError
+from surrogateshap.strangers import UnreadableError, read_file
 from surrogateshap.text import harmless
 from surrogateshap.units import listed, plural
 
@@ -39,13 +40,9 @@ def read_frame(path: Path) -> pl.DataFrame:
     """The table in a file; cells of a CSV stay text. Raises SpecError where there is none, or it is too large."""
     file = str(path)
     try:
-        if path.is_dir():
-            raise wrong(file, "it is a folder, not a file", _KINDS)
-        if path.stat().st_size > MOST_BYTES:
-            raise wrong(file, f"it is larger than {MOST_BYTES >> 30} GiB", "Keep the columns and rows that matter.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise wrong(file, f"it can't be read: {(error.strerror or 'unknown error').lower()}") from None
+        data = read_file(path, follow=True, limit=MOST_BYTES)
+    except UnreadableError as error:
+        raise wrong(file, str(error), _KINDS) from None
     return frame_of(file, data)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from surrogateshap.archive import is_archive
 from surrogateshap.errors import PlanError, Problem, RunError, SpecError, VerificationError
+from surrogateshap.strangers import UnreadableError, opened, read_file
 from surrogateshap.text import digest, harmless
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # Everything else is imported where it is used: a command that doesn't need a part must not wait for it.
 
 STORE = ".surrogateshap"
-_PLAN_LIMIT = 64 << 20
 _READ_IN_PASSING = 256 << 20
 
 
@@ -35,7 +35,7 @@ def spec_of(target: Path, allow: Sequence[Path]) -> "tuple[Path, Plan | None]":
     Raises VerificationError for a record that doesn't hold.
     """
     if is_archive(target):
-        return target, _plan_in_record(target)
+        return target, plan_in_record(target, record_that_holds(target))
     if not is_plan(target):
         return target, None
     saved = saved_plan(target)
@@ -47,11 +47,9 @@ def saved_plan(target: Path) -> "Plan":
     from surrogateshap.plan.model import Plan
 
     try:
-        if target.stat().st_size > _PLAN_LIMIT:
-            raise PlanError(f"{harmless(str(target))} is too large for a plan")
-        return Plan.model_validate_json(target.read_bytes())
-    except OSError as error:
-        raise PlanError(f"{harmless(str(target))} can't be read: {error.strerror}") from None
+        return Plan.model_validate_json(read_file(target, follow=True))
+    except UnreadableError as error:
+        raise PlanError(f"{harmless(str(target))}: {error}") from None
     except ValueError:
         remedy = "Make one with `surrogateshap plan SPEC -o PLAN`."
         raise PlanError(f"{harmless(str(target))} is not a plan of this version", remedy) from None
@@ -82,9 +80,9 @@ def is_plan(target: Path) -> bool:
     if target.suffix == ".json" or not is_file(target):
         return target.suffix == ".json"
     try:
-        with target.open("rb") as file:
+        with opened(target, follow=True) as file:
             return file.read(1) == b"{"
-    except OSError:
+    except UnreadableError:
         return False
 
 
@@ -95,11 +93,13 @@ def pins_of_plan(saved: "Plan | None") -> "Pins":
     return pins_of(file.model_dump() for file in saved.inputs) if saved is not None else {}
 
 
-def _plan_in_record(target: Path) -> "Plan":
-    """Raises PlanError where the spec in it is not the one that its run was made from."""
+def plan_in_record(target: Path, files: "Files") -> "Plan":
+    """The plan among the files of a record that holds.
+
+    Raises PlanError where the spec in it is not the one that its run was made from.
+    """
     from surrogateshap.plan.model import Plan
 
-    files = record_that_holds(target)
     if "spec.toml" not in files.names:
         raise PlanError(f"{harmless(str(target))} holds no spec", "Name a record that `export` made.")
     saved = Plan.model_validate_json(files.read("plan.json"))

@@ -90,10 +90,9 @@ class Crew(PassingOn):
         """Why it makes no sense to try a job again; None where it does."""
         if outcome.worker in self._retired or isinstance(outcome.error, DroppedError):
             return None
-        if isinstance(outcome.error, DeviceError) and self._backend.workers > 1:
+        if isinstance(outcome.error, DeviceError) and self._backend.retire(outcome.worker):
             self._say(f"{outcome.error.message}: {harmless(outcome.worker)} takes no further part")
             self._retired.add(outcome.worker)
-            self._backend.retire(outcome.worker)
             return None
         if outcome.error is not None:
             return outcome.error

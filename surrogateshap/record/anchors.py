@@ -15,6 +15,7 @@ from surrogateshap.plan.compile import Compiled, indistinguishable
 from surrogateshap.plan.manifest import Grouping, Manifest
 from surrogateshap.spec.paths import path_from
 from surrogateshap.store.atomic import atomic_write_bytes, make_folder
+from surrogateshap.strangers import UnreadableError, read_file
 from surrogateshap.text import digest, harmless
 from surrogateshap.units import plural
 
@@ -193,11 +194,9 @@ def read_plan(folder: Path) -> AnchorPlan:
     path = folder / PLAN
     remedy = "Make it with `surrogateshap anchors plan`."
     try:
-        if path.stat().st_size > _LIMIT:
-            raise PlanError(f"{harmless(str(path))} is too large for a plan of anchors")
-        plan = AnchorPlan.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise PlanError(f"{harmless(str(path))} can't be read: {_reason(error)}", remedy) from None
+        plan = AnchorPlan.model_validate_json(read_file(path, follow=True, limit=_LIMIT))
+    except UnreadableError as error:
+        raise PlanError(f"{harmless(str(path))}: {error}", remedy) from None
     except ValidationError:
         raise PlanError(f"{harmless(str(path))} is not a plan of anchors of this version", remedy) from None
     known = set(plan.contributors)
@@ -209,8 +208,8 @@ def read_plan(folder: Path) -> AnchorPlan:
 def read_state(place: Path) -> AnchorState | None:
     """What was done for an anchor; None where nothing was, or nothing that can be read."""
     try:
-        return AnchorState.model_validate_json((place / STATE).read_bytes())
-    except (OSError, ValidationError):
+        return AnchorState.model_validate_json(read_file(place / STATE))
+    except (UnreadableError, ValidationError):
         return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from surrogateshap.errors import PlanError, SpecError, VerificationError
+from surrogateshap.errors import PlanError, SpecError
 from surrogateshap.record.checks import Check, VerifyReport, report
 from surrogateshap.record.folder import RECORD
 from surrogateshap.record.statement import Statement
@@ -88,7 +88,7 @@ def _replay(
     """Every reason why it can't be done is a check that fails: nothing was proved."""
     from surrogateshap.plan.build import build_plan
     from surrogateshap.plan.compile import compile_spec
-    from surrogateshap.targets import pins_of_plan, spec_of
+    from surrogateshap.targets import pins_of_plan, plan_in_record
 
     path, files = open_files(record)
     if path.name == RECORD:
@@ -96,9 +96,9 @@ def _replay(
         yield Check(step="replay", name="images", holds=False, detail=detail)
         return
     try:
-        spec, saved = spec_of(path, allow_paths)
-        compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
-    except (PlanError, SpecError, VerificationError) as error:
+        saved = plan_in_record(path, files)
+        compiled = compile_spec(path, allow_paths, allow_plugins, pins=pins_of_plan(saved)).with_execution(execution)
+    except (PlanError, SpecError) as error:
         detail = error.problems[0].message if isinstance(error, SpecError) else error.message
         remedy = "; name the folder of its inputs with --allow-path" if isinstance(error, SpecError) else ""
         yield Check(step="replay", name="inputs", holds=False, detail=f"{harmless(detail, 1000)}{remedy}")
@@ -107,7 +107,6 @@ def _replay(
     if compiled.plan_id != statement.predicate.plan_id:
         from surrogateshap.targets import refuse_stale
 
-        assert saved is not None
         moved = refuse_stale(saved, build_plan(compiled, None), path).warnings[-1]
         yield Check(step="replay", name="inputs", holds=False, detail=harmless(moved, 1000))
         return

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Literal
 
 from surrogateshap.errors import RunError
@@ -47,6 +48,8 @@ class Objects:
             return None
         path = self._path(name, suffix)
         try:
+            if not path.is_file():  # a pipe would be waited for
+                return None
             data = path.read_bytes()
         except FileNotFoundError:
             return None
@@ -94,8 +97,8 @@ class Objects:
             for folder in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
                 for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
                     found = split_name(path.name)
-                    if found is not None:
-                        yield *found, path.lstat().st_size
+                    if found is not None and S_ISREG((stat := path.lstat()).st_mode):
+                        yield *found, stat.st_size
         except OSError as error:
             raise unreadable_error(self._folder, error) from error
 

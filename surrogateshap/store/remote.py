@@ -12,8 +12,8 @@ from surrogateshap.store.objects import Objects, Suffix, is_digest, object_name,
 from surrogateshap.text import digest, harmless
 
 _FOLDER = "objects"
-_SECRETS = re.compile(r"(?<=://)[^\s/@]*@|\?[^\s'\"]*")
-"""User names, passwords, keys and tokens within URLs, as libraries' errors show them."""
+_SECRETS = re.compile(r"(?<=://)(?<!abfs://)(?<!abfss://)[^\s/]*@|\?[^\s'\"]*")
+"""User names, passwords, keys and tokens within URLs, as libraries' errors show them. Azure has a container there."""
 _REMEDY = "Look at the network, at the address and at your rights to it. What was finished is kept: try again."
 
 

@@ -1,6 +1,7 @@
 """Anchors from a plan to their table: chosen, trained by the spec's command, evaluated, resumed, refused."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -358,6 +359,11 @@ def damage_plan(folder: Path) -> None:
     (folder / "anchors.json").write_text("{}")
 
 
+def lay_a_pipe(folder: Path) -> None:
+    (folder / "anchors.json").unlink()
+    os.mkfifo(folder / "anchors.json")
+
+
 def climb(folder: Path) -> None:
     text = (folder / "anchors.json").read_text()
     (folder / "anchors.json").write_text(text.replace(ids(folder)[0], "../../etc"))
@@ -386,6 +392,7 @@ def other_rows(folder: Path) -> None:
     [
         (damage_rows, RunError, "its rows.parquet is not the one that was planned"),
         (damage_plan, PlanError, "is not a plan of anchors of this version"),
+        (lay_a_pipe, PlanError, "not a regular file"),
         (climb, PlanError, "is not a plan of anchors of this version"),
         (link, RunError, "is a link, and nothing is written through it"),
         (other_manifest, PlanError, "were planned for another manifest or grouping"),

@@ -29,6 +29,7 @@ from surrogateshap.plan import backends, keys
 from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.store import Store
 from tests.execute.alone import files_of_one_process
+from tests.execute.test_execute_workers import forbid_imports_from
 from tests.tiny import SPEC, Project, run_files
 
 ROOT = Path(__file__).parents[2]
@@ -92,8 +93,13 @@ def cmdline(process: psutil.Process) -> list[str]:
 
 
 def test_a_cluster_comes_to_the_bytes_of_one_process_also_when_an_actor_is_killed(
-    tiny: Project, cluster: None, expected: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+    tiny: Project,
+    cluster: None,
+    expected: dict[str, bytes],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    forbid_imports_from(tiny.folder, monkeypatch)
     events: list[Event] = []
     killed: list[psutil.Process] = []
 
@@ -254,7 +260,13 @@ def test_luggage_is_taken_once() -> None:
     luggage = Luggage()
     name = luggage.put(b"images", "safetensors")
     assert luggage.get(name, "safetensors") == b"images"
-    luggage.bring("other", b"brought")
-    assert luggage.take(["", name, "other"]) == {name: b"images", "other": b"brought"}
+    assert luggage.take(["", name]) == {name: b"images"}
     assert luggage.take([name]) == {}
     assert luggage.get(name, "safetensors") is None
+
+
+def test_what_two_jobs_look_at_is_there_for_both() -> None:
+    luggage = Luggage()
+    for _ in range(2):
+        luggage.bring("images", b"brought")
+    assert [luggage.get("images", "safetensors") for _ in range(3)] == [b"brought", b"brought", None]

@@ -18,14 +18,15 @@ from submitit.helpers import CommandFunction
 
 from surrogateshap import api
 from surrogateshap.cli.main import cli
-from surrogateshap.errors import InterruptedRun, MissingExtraError, RunError, SpecError
+from surrogateshap.errors import DeviceError, InterruptedRun, MissingExtraError, RunError, SpecError
 from surrogateshap.events import DeviceProgress, Event, StageProgress, Warned
-from surrogateshap.execute.backends import choose, on_slurm
+from surrogateshap.execute.backends import Backend, Outcome, choose, on_slurm
 from surrogateshap.execute.jobs import all_jobs
 from surrogateshap.plan import backends
 from surrogateshap.plan.compile import compile_spec
 from tests.execute.alone import files_of_one_process
 from tests.execute.test_execute_resume import ROOT, SMALL
+from tests.execute.test_execute_workers import forbid_imports_from
 from tests.tiny import Project, run_files
 
 SPEC: dict[str, Any] = SMALL | {
@@ -55,7 +56,7 @@ class Job:
             if self.cancelled:
                 return
             try:
-                cli.main(command[3:], standalone_mode=False) if len(command) > 1 else fail(command)
+                cli.main(command[4:], standalone_mode=False) if len(command) > 1 else fail(command)
             except Exception as error:
                 self.paths.stderr.write_text(f"Traceback\n{error}\n\n")
 
@@ -144,6 +145,7 @@ def test_an_array_comes_to_the_bytes_of_one_process(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_FAKE", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    forbid_imports_from(tiny.folder, monkeypatch)
     events: list[Event] = []
     results = tiny.apply(SPEC, emit=events.append)
     assert run_files(tiny.store, results.run) == whole
@@ -173,7 +175,7 @@ def test_a_larger_run_has_only_made_what_it_lacks(tiny: Project, threads: list[d
     done = [event for event in events if isinstance(event, StageProgress) and event.stage == "generate:prompt"]
     assert max(event.done for event in done) == done[-1].total
     (asked,) = threads
-    assert asked.pop("name") == f"surrogateshap-{results.run}"
+    assert asked.pop("name").startswith(f"surrogateshap-{results.run}-")
     assert asked == {
         "timeout_min": 150,
         "gpus_per_node": 2,
@@ -182,6 +184,7 @@ def test_a_larger_run_has_only_made_what_it_lacks(tiny: Project, threads: list[d
         "slurm_partition": "a,b",
         "slurm_qos": "low",
         "slurm_array_parallelism": 2,
+        "slurm_setup": ["export PYTHONSAFEPATH=1"],
     }
 
 
@@ -221,6 +224,34 @@ def test_a_task_that_fails_each_time_ends_the_run(
     assert {one.kind for one in api.gc(store=tiny.store).kinds} >= {"Slurm logs", "shards"}
 
 
+def test_work_that_this_machine_has_no_memory_for_ends_the_run(
+    tiny: Project, threads: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.apply(SPEC | {"execution.backend": "local", "execution.workers": 1})
+    for file in (tiny.store / "objects").glob("*/*.safetensors"):
+        if b'"features"' in file.read_bytes()[:500]:
+            file.unlink()  # to be encoded anew, which is no task's work
+    open_local, failed = choose.open_local, list[Outcome]()
+
+    def without_memory(*asked: Any) -> Backend:
+        here = open_local(*asked)
+        wait = here.wait
+
+        def fail(seconds: float) -> list[Outcome]:
+            ended = wait(seconds)
+            if len(failed) < 20:  # not for ever, where it is tried again and again
+                failed.extend(ended)
+                return [Outcome(one.job, "", error=DeviceError("too little memory", "")) for one in ended]
+            return ended
+
+        monkeypatch.setattr(here, "wait", fail)
+        return here
+
+    monkeypatch.setattr(choose, "open_local", without_memory)
+    with pytest.raises(DeviceError, match="too little memory"):
+        tiny.apply(SPEC | {"budget.images_per_contributor": 8})
+
+
 def test_a_stopped_run_takes_its_tasks_back(
     tiny: Project, whole: dict[str, bytes], threads: list[dict[str, Any]]
 ) -> None:
@@ -233,6 +264,32 @@ def test_a_stopped_run_takes_its_tasks_back(
     with pytest.raises(InterruptedRun):
         tiny.apply(SPEC, emit=emit, stop=stop)
     assert run_files(tiny.store, tiny.apply(SPEC).run) == whole
+
+
+def test_tasks_of_an_apply_that_was_killed_are_taken_back_by_the_next(
+    tiny: Project, threads: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scancel").write_text(f"#!/bin/bash\n{SLURM['scancel']}")
+    (tmp_path / "scancel").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_FAKE", str(tmp_path))
+    stop = threading.Event()
+    with monkeypatch.context() as killed:
+        killed.setattr(on_slurm.OnSlurm, "_command", lambda *_: ["false"])
+        killed.setattr(on_slurm.OnSlurm, "close", lambda *_, **__: None)
+        with pytest.raises(InterruptedRun):
+            tiny.apply(SPEC, emit=lambda event: stop.set() if told([event]) else None, stop=stop)
+    (orphans,) = (tiny.store / "slurm").iterdir()
+    for strange in (tiny.store / "slurm" / "x,all", tmp_path / "elsewhere"):
+        strange.mkdir()
+        (strange / "at-work").touch()
+    (tiny.store / "slurm" / "linked").symlink_to(tmp_path / "elsewhere")
+    events: list[Event] = []
+    tiny.apply(SPEC, emit=events.append)
+    assert (tmp_path / "cancelled").read_text() == f"--name=surrogateshap-{orphans.name}\n"
+    assert threads[0]["name"] == f"surrogateshap-{orphans.name}" != threads[1]["name"]
+    assert "were taken back" in told(events)[0]
+    assert not list(orphans.glob("at-work"))
 
 
 def test_what_can_not_be_had(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:

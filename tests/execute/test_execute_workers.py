@@ -46,6 +46,13 @@ def children() -> list[psutil.Process]:
     ]
 
 
+def forbid_imports_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Works in the folder, which holds code that no worker is to run: a stranger's, beside a spec."""
+    for name in ("numpy", "polars", "torch"):
+        (folder / f"{name}.py").write_text(f"raise SystemExit('{name} of a stranger')\n")
+    monkeypatch.chdir(folder)
+
+
 def test_two_workers_come_to_the_bytes_of_one_also_when_one_is_killed(
     tiny: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +66,7 @@ def test_two_workers_come_to_the_bytes_of_one_also_when_one_is_killed(
 
     killed: list[psutil.Process] = []
     spec = tiny.spec(SMALL)
+    forbid_imports_from(tiny.folder, monkeypatch)
     with monkeypatch.context() as alone:  # the plan in the record says what was asked for, so both ask for two
         alone.setattr("surrogateshap.execute.device.choose_devices", lambda *_: ("cpu",))
         run = api.apply(spec, store=tiny.folder / "one", execution=TWO).run
@@ -78,7 +86,12 @@ def test_workers_end_when_the_run_is_stopped_and_when_it_is_killed(tiny: Project
     stop = threading.Event()
 
     def emit(event: Event) -> None:
-        if isinstance(event, StageProgress) and event.stage == "generate:prompt":
+        if isinstance(event, StageProgress) and event.stage == "generate:prompt" and not stop.is_set():
+            told = children()
+            for child in told:  # batch systems tell all processes of a task at once
+                child.terminate()
+            assert len(told) == 2
+            assert psutil.wait_procs(told, timeout=0.5)[0] == []
             stop.set()
 
     spec = tiny.spec(SMALL)
@@ -223,9 +236,12 @@ class FakeBackend:
     def drop(self) -> None:
         self.dropped = True
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str) -> bool:
+        if self.workers == 1:
+            return False
         self.retired.append(worker)
         self.workers -= 1
+        return True
 
     def close(self, *, at_once: bool = False) -> None:
         self.closed = True

@@ -1,6 +1,7 @@
 """Plans: what counts in their identity, why work is pending, saved plans, warnings and problems."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -357,7 +358,12 @@ class TestSaved:
             api.plan(tmp_path / "plan.json")
 
     def test_nothing_there(self, tmp_path: Path) -> None:
-        with pytest.raises(PlanError, match="can't be read"):
+        with pytest.raises(PlanError, match="missing"):
+            api.plan(tmp_path / "plan.json")
+
+    def test_a_pipe(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "plan.json")
+        with pytest.raises(PlanError, match="not a regular file"):
             api.plan(tmp_path / "plan.json")
 
     def test_nowhere_to_go(self, tiny: Project) -> None:

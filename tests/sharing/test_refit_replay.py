@@ -2,6 +2,7 @@ import io
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ from surrogateshap import api
 from surrogateshap.archive import archive_bytes
 from surrogateshap.errors import PlanError
 from surrogateshap.plan.model import Plan
+from surrogateshap.record import verify
 from surrogateshap.record.checks import VerifyReport
 from surrogateshap.record.results import Results
 from surrogateshap.record.statement import Statement, build_statement, statement_bytes
@@ -155,8 +157,11 @@ def inputs(shared: Shared, tmp_path: Path) -> Path:
     return folder
 
 
-def test_images_are_made_again(record: Path, inputs: Path) -> None:
+def test_images_are_made_again(record: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening = Mock(wraps=verify.open_files)
+    monkeypatch.setattr(verify, "open_files", opening)
     report = api.verify(record, replay=20, seed=1, allow_paths=[inputs])
+    assert opening.call_count == 1  # the record's files are checked once
     assert report.holds
     made = [check for check in report.checks if check.step == "replay"]
     assert len(made) == 20

@@ -117,6 +117,17 @@ def test_flipped_byte_is_found_and_the_object_can_be_made_again(store, place):
     np.testing.assert_array_equal(store.get_arrays(name)["x"], arrays["x"])
 
 
+def test_a_pipe_is_no_object_and_is_replaced(store):
+    name = store.put_json([1])
+    path = file_of(store, name)
+    path.unlink()
+    os.mkfifo(path)
+    assert store.get_json(name) is None
+    assert list(store.objects.each()) == []
+    assert store.put_json([1]) == name
+    assert store.get_json(name) == [1]
+
+
 def test_truncated_object_is_found(store):
     name = store.put_json(list(range(100)))
     file_of(store, name).write_bytes(file_of(store, name).read_bytes()[:50])

@@ -114,6 +114,8 @@ def test_links_lead_nowhere(tmp_path):
     [
         ("s3://bucket/a/b/", "s3://bucket/a/b"),
         ("sftp://me:p%40ss@host/a?token=x#y", "sftp://host/a"),
+        ("sftp://me:p@ss@host/a@b", "sftp://host/a@b"),
+        ("abfs://container@account.example.org/a", "abfs://container@account.example.org/a"),
         ("s3://bucket/a\x1b[2J", "s3://bucket/a\ufffd[2J"),
     ],
 )

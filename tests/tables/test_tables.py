@@ -1,6 +1,7 @@
 """Tables of coalitions: what is read, what is refused, what is warned of, and the numbers that come out."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -248,9 +249,11 @@ def test_what_is_no_table(tmp_path: Path, data: bytes, told: str) -> None:
     assert told in refused(path)
 
 
-def test_no_file_and_a_folder(tmp_path: Path) -> None:
-    assert "no such file" in refused(tmp_path / "none.csv")
-    assert "it is a folder" in refused(tmp_path)
+def test_no_file_a_folder_and_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "missing" in refused(tmp_path / "none.csv")
+    assert "not a regular file" in refused(tmp_path)
+    assert "not a regular file" in refused(tmp_path / "pipe.csv")
 
 
 def test_tables_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

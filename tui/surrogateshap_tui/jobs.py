@@ -40,7 +40,7 @@ class ChildJob:
         # Without a name from the start: nothing is left behind, whichever of the two processes ends first.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "surrogateshap", *arguments],
+            [sys.executable, "-P", "-m", "surrogateshap", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,

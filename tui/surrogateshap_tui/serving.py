@@ -32,7 +32,7 @@ def serve(arguments: Sequence[str], host: str, port: int, say: Callable[[str], N
     for a port that is taken.
     """
     with _listening(loopback(host), port) as listening:
-        served = _Served(shlex.join([sys.executable, "-m", "surrogateshap", *arguments]), listening)
+        served = _Served(shlex.join([sys.executable, "-P", "-m", "surrogateshap", *arguments]), listening)
         say(f"{served.address}\nOnly this machine can open it, and only at this very address. Control-C ends it.")
         # What the library has to say of an app that failed is narration, not data.
         with contextlib.redirect_stdout(sys.stderr):

@@ -75,8 +75,8 @@ class Backend(Studio, Protocol):
         """Jobs that are not begun come to nothing: they end with DroppedError, soon."""
         ...
 
-    def retire(self, worker: str) -> None:
-        """Gives a worker no more jobs."""
+    def retire(self, worker: str) -> bool:
+        """Gives a worker no more jobs; False where no other could do them."""
         ...
 
     def close(self, *, at_once: bool = False) -> None:

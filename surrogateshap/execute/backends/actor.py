@@ -6,6 +6,7 @@ What it is sent and sends is pickled here, so that errors arrive as they are and
 import asyncio
 import os
 import pickle
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Luggage:
 
     def __init__(self) -> None:
         self._held: dict[str, bytes] = {}
+        self._brought: defaultdict[str, list[bytes]] = defaultdict(list)
 
     def put(self, data: bytes, suffix: Suffix) -> str:
         """See Shelf."""
@@ -52,12 +54,13 @@ class Luggage:
         return name
 
     def get(self, name: str, suffix: Suffix) -> bytes | None:
-        """See Shelf."""
-        return self._held.get(name)
+        """See Shelf; what was brought is read once."""
+        brought = self._brought[name]
+        return brought.pop() if brought else self._held.get(name)
 
     def bring(self, name: str, data: bytes) -> None:
-        """Has it, until it is taken."""
-        self._held[name] = data
+        """Has it, until it is read: as often as it was brought, for two jobs may look at the same images."""
+        self._brought[name].append(data)
 
     def take(self, names: Iterable[str]) -> dict[str, bytes]:
         """Those of them that are here, which then are no more: equal objects of two jobs are taken once."""
@@ -104,7 +107,6 @@ class Actor:
         answer, done = await self._hear(self._assembly.submit(job))
         if self._luggage is None:
             return answer, {}
-        self._luggage.take([job.made])
         return answer, self._luggage.take([done.made or "", *done.encoded.values()] if isinstance(done, Done) else [])
 
     async def ask(self, method: str, arguments: bytes) -> bytes:

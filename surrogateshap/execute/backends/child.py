@@ -16,7 +16,9 @@ from surrogateshap.execute.backends.frames import read_frame, write_frame
 
 def main() -> None:
     """Does what it reads until its input ends: when the run is over, or has died."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the whole group; the run tells when to end
+    # Terminals and batch systems send these to all processes of a group: the run tells when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no message
     first = read_frame(sys.stdin.buffer)

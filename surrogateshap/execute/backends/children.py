@@ -57,7 +57,8 @@ class Child:
         self._lock, self._dead = threading.Lock(), ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the last words
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "surrogateshap.execute.backends.child"],
+            # -P: what lies in the working directory, maybe a stranger's, is not to be imported.
+            [sys.executable, "-P", "-m", "surrogateshap.execute.backends.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

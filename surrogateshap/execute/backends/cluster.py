@@ -1,5 +1,6 @@
 """What a run has to know of a Ray cluster before it asks for workers, and of the way in which they end."""
 
+import contextlib
 import logging
 import os
 import re
@@ -79,7 +80,9 @@ def connect() -> bool:
     try:
         if named := re.fullmatch(r"\[?([^\[\]/]+)\]?:([0-9]{1,5})", os.environ.get("RAY_ADDRESS", "").strip()):
             socket.create_connection((named[1], int(named[2])), _ANSWERS).close()
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        # Ray has workers import from the working directory first, and a stranger's code may lie there.
+        with contextlib.chdir(os.sep):
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (RuntimeError, ValueError, OverflowError, OSError) as error:
         reason = harmless(str(error).strip().partition("\n")[0]) or type(error).__name__
         remedy = "Look at RAY_ADDRESS, and ask `ray status`; clusters with tokens want RAY_AUTH_MODE=token."

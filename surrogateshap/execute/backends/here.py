@@ -55,8 +55,9 @@ class Here:
         """See Backend."""
         self._assembly.drop()
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str) -> bool:
         """See Backend: it is the only one."""
+        return False
 
     @property
     def device_name(self) -> str:

@@ -135,12 +135,15 @@ class OnRay(SharingOut):
             worker.handle.drop.remote()
         self._end_waiting(DroppedError())
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str) -> bool:
         """See Backend: what it has, it still ends."""
+        if self.workers == 1:
+            return False
         for one in self._workers:
             if one.name == worker and not one.retired:
                 one.retired = True
                 self._retired += 1
+        return True
 
     @property
     def device_name(self) -> str:

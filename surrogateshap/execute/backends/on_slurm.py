@@ -4,6 +4,7 @@ submitit submits them. It keeps pickles in a folder of the store that is made an
 them is read here: how a task did, its files say.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,10 @@ _FAREWELL = 30.0
 """Seconds that tasks with nothing left to do get to end."""
 _TAIL = 4096
 """Bytes at the end of a task's log that are looked at."""
+_AT_WORK = "at-work"
+"""File in a submission's folder for as long as an `apply` sees after its tasks."""
+_CANCELS = 30.0
+"""Seconds that `scancel` may take."""
 
 
 @dataclass(eq=False)
@@ -98,6 +103,7 @@ class OnSlurm(PassingOn):
             return
         self._pending[at] = job
         if not self._tasks:
+            self._cancel_orphans()
             self._tasks = [_Task(number, None) for number in range(self.workers)]
             self._submit(self._tasks)
             self._say(f"{plural(len(self._tasks), 'task')} submitted to Slurm: {self._names(self._tasks)}")
@@ -127,8 +133,9 @@ class OnSlurm(PassingOn):
         self._ended.extend(Outcome(job, "", error=DroppedError()) for job in self._pending.values())
         self._pending.clear()
 
-    def retire(self, worker: str) -> None:
-        """See Backend: tasks tell of no devices."""
+    def retire(self, worker: str) -> bool:
+        """See Backend: tasks tell of no devices, so it is one of this machine's."""
+        return self._here.retire(worker)
 
     def close(self, *, at_once: bool = False) -> None:
         """See Backend: tasks that are still at work end after their batch, and keep it."""
@@ -144,6 +151,9 @@ class OnSlurm(PassingOn):
                 time.sleep(0.1)
             if not working:
                 rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            with suppress(OSError):
+                (self._folder / _AT_WORK).unlink(missing_ok=True)
         here = self.__dict__.pop("_here", None)
         if here is not None:
             here.close(at_once=at_once)
@@ -188,6 +198,20 @@ class OnSlurm(PassingOn):
             if task.ended is not None and now >= task.ended + SETTLES:
                 yield task
 
+    def _cancel_orphans(self) -> None:
+        """Cancels tasks of attempts that were killed: who has the store's lock knows that nobody waits for them."""
+        for mark in sorted(self._store.root.glob(f"slurm/*/{_AT_WORK}")):
+            name = mark.parent.name
+            # Strangers' stores may hold links elsewhere, and what `scancel` reads as a list of names.
+            own = mark.parent.resolve() == self._store.root.resolve() / "slurm" / name
+            if not own or not re.fullmatch(r"[\w-]+", name):
+                continue
+            with suppress(OSError, subprocess.SubprocessError):
+                command = ["scancel", f"--name={_job_name(name)}"]
+                subprocess.run(command, check=True, capture_output=True, timeout=_CANCELS)
+                mark.unlink()
+                self._say(f"tasks of an attempt that was killed, {_job_name(name)}, were taken back from Slurm")
+
     def _submit(self, tasks: Sequence[_Task]) -> None:
         """Raises RunError."""
         asked = self._compiled.spec.execution.slurm
@@ -196,9 +220,11 @@ class OnSlurm(PassingOn):
             named = asked.model_dump(include={"partition", "account", "qos", "constraint"}, exclude_none=True)
             sized = {"gpus_per_node": asked.gpus or None, "cpus_per_task": asked.cpus, "mem_gb": asked.memory_gb}
             executor.update_parameters(
-                name=f"surrogateshap-{self._compiled.run}",
+                name=_job_name(self._made_folder.name),
                 timeout_min=max(1, round(asked.hours * 60)),
                 slurm_array_parallelism=len(tasks),
+                # submitit itself runs in the working directory: what lies there, maybe a stranger's, is not imported.
+                slurm_setup=["export PYTHONSAFEPATH=1"],
                 **{key: value for key, value in sized.items() if value is not None},
                 **{f"slurm_{key}": value for key, value in named.items()},
             )
@@ -210,7 +236,7 @@ class OnSlurm(PassingOn):
     def _command(self, task: _Task) -> list[str]:
         folder, execution = self._made_folder, self._compiled.spec.execution
         devices = execution.devices if isinstance(execution.devices, str) else ",".join(execution.devices)
-        words = [sys.executable, "-m", "surrogateshap", "worker", str(folder / "plan.json")]
+        words = [sys.executable, "-P", "-m", "surrogateshap", "worker", str(folder / "plan.json")]
         words += ["--shard", f"{task.number}/{self.workers}", "--only", str(folder / "shards.txt")]
         words += ["--store", str(self._store.root.resolve()), "--devices", devices]
         for path in (self._compiled.checked.loaded.folder, *self._compiled.allowed_paths):
@@ -231,6 +257,7 @@ class OnSlurm(PassingOn):
             self._folder = folder = Path(tempfile.mkdtemp(prefix=f"{self._compiled.run}-", dir=parent))
             atomic_write_bytes(folder / "plan.json", plan.model_dump_json().encode())
             atomic_write_bytes(folder / "shards.txt", "".join(f"{job.id}\n" for job in self._dealt).encode())
+            (folder / _AT_WORK).touch()
         except OSError as error:
             raise unwritable_error(parent, error) from error
         return folder
@@ -259,6 +286,11 @@ class OnSlurm(PassingOn):
             f"{self._task_of(task.number)} ended {_TRIES} times before its share was done{f': {last}' if last else ''}",
             f"Look at {harmless(str(log))}. What was finished is kept: apply again.",
         )
+
+
+def _job_name(folder: str) -> str:
+    """Of a submission's tasks, by its folder, whose name is drawn at random: no other tasks are called so."""
+    return f"surrogateshap-{folder}"
 
 
 def _last_line(log: Path) -> str:

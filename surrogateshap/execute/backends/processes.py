@@ -67,11 +67,14 @@ class Processes(SharingOut):
         for child in self._children:
             child.say("drop")
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str) -> bool:
         """See Backend."""
+        if len(self._children) == 1:
+            return False
         for child in [one for one in self._children if one.name == worker]:
             self._children.remove(child)
             child.end()
+        return True
 
     @property
     def device_name(self) -> str:
