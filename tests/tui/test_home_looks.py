@@ -1,7 +1,6 @@
-"""How Home looks at its folder again: one look at a time, and an error that lasts is told once."""
+"""How Home shows what it finds: an error that lasts is told once, and tables fit from the first."""
 
-import pytest
-from canned import RUN, CannedLibrary, CannedSource, summary_of
+from canned import CannedLibrary, CannedSource
 from rich.text import Text
 from surrogateshap_tui.app import SurrogateShapApp
 from surrogateshap_tui.library import About, Listing
@@ -68,20 +67,6 @@ async def test_a_spec_that_cannot_be_described_leaves_the_others_alone() -> None
         await pilot.pause(0.05)
         assert isinstance(app.screen, HomeScreen)
         assert "14 by source" in screen(app)
-
-
-async def test_asking_for_looks_adds_none_to_those_that_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("surrogateshap_tui.screens.home._AGAIN", 0.5)
-    shelf = CannedLibrary(CannedSource(), runs=(summary_of(RUN, "running"),))
-    app = SurrogateShapApp(shelf)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await at_home(pilot, app)
-        for _ in range(3):
-            await pilot.press("r")
-            await pilot.pause(0.12)
-        looked = shelf.looked
-        await pilot.pause(1.2)
-        assert shelf.looked - looked <= 3
 
 
 async def test_columns_are_as_wide_as_their_cells_before_the_table_idles() -> None:
