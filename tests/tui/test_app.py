@@ -216,7 +216,7 @@ async def test_a_run_goes_on_in_the_background_where_the_user_says_so() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await begin(pilot, app)
         await pilot.press("q")
-        assert "Go on in the background" in screen(app)
+        assert "Go on in background (b)" in screen(app)
         await pilot.press("b")
         await until(pilot, lambda: not app.is_running)
     assert source.status == "running"

@@ -192,6 +192,8 @@ class SurrogateShapApp(App[None]):
             return
         session = message.session
         session.take(message)
+        if session not in self.sessions.values():
+            return  # it was left meanwhile: what it has to say is about nothing in sight
         match message:
             case LoadFailed() if session.problems:
                 pass  # they are shown on the lines of the spec
@@ -291,7 +293,7 @@ class SurrogateShapApp(App[None]):
                 "It can go on without this window; `surrogateshap tui` attaches to it again.",
                 "Stopped, it keeps what it has finished; applying again goes on from there.",
             ]
-            answers = {"b": "Go on in the background", "s": "Stop", "n": "Stay"}
+            answers = {"b": "Go on in background", "s": "Stop", "n": "Stay"}
             question = Question("Quit while a run is going?", lines, answers, moot=lambda: not self._jobs)
             self.push_screen(question, self._quit)
 

@@ -1,5 +1,6 @@
 """Writes a finished run's results to a file, in one of the formats listed here, and never over one unasked."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,17 @@ def export(source: Source, results: Results, kind: str, path: Path, *, replace: 
     return path
 
 
+def plain_name(name: str) -> str:
+    """The name without what would lead to another folder, hide the file, or mean something to a terminal."""
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".")[:100] or "results"
+
+
 def free_name(folder: Path, name: str, kind: str) -> Path:
-    """A name in a folder that no file has yet: `NAME.kind`, `NAME-2.kind`, …"""
+    """A name in a folder that no file has yet: `NAME.kind`, `NAME-2.kind`, …
+
+    The name of a run may come from a stranger: it leads to no other folder.
+    """
+    name = plain_name(name)
     path, number = folder / f"{name}.{kind}", 2
     while path.exists():
         path, number = folder / f"{name}-{number}.{kind}", number + 1

@@ -232,6 +232,8 @@ class ApiLibrary:
 def _is_spec(path: Path) -> bool:
     """Other TOML files lie about, such as pyproject.toml."""
     try:
+        if not path.is_file():  # opening a named pipe would wait for ever
+            return False
         with path.open("rb") as file:
             return b"spec_version" in file.read(1 << 16)
     except OSError:

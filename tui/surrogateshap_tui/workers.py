@@ -93,7 +93,9 @@ def follow(
             post(RunFollowed(session, now))
             status = now
         if job is None and now != RUNNING:
-            break
+            if not events:
+                break
+            continue  # one look brings only so many of a long run's
         closing.wait(interval)
     if status and status != RUNNING and not closing.is_set():
         _finish(session, run, None, post, quietly=True)
@@ -109,7 +111,7 @@ def _finish(
     try:
         results = session.source.results()
     except Exception as error:
-        post(LoadFailed(session, known(error)))
+        post(LoadFailed(session, known(error)) if quietly else RunEnded(session, None, known(error)))
         return
     # A run may be opened by the beginning of its name; a spec's results may be those of an earlier run.
     if results is not None and (session.source.run is not None or results.run == run):

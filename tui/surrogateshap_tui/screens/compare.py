@@ -117,6 +117,11 @@ class CompareScreen(Page):
         self._show()
         self.refresh_bindings()
 
+    @on(Failed)
+    def _failed(self) -> None:
+        """The app shows the error, too."""
+        self._say("The two can't be compared.")
+
     def _look(self) -> None:
         try:
             found = self._read()

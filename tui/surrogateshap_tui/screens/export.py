@@ -13,7 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from surrogateshap.text import harmless
-from surrogateshap_tui.exporting import FORMATS
+from surrogateshap_tui.exporting import FORMATS, plain_name
 
 
 class Wanted(NamedTuple):
@@ -34,7 +34,7 @@ class ExportDialog(ModalScreen[Wanted | None]):
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__()
-        self._name, self._folder = name, folder
+        self._name, self._folder = plain_name(name), folder
 
     def compose(self) -> ComposeResult:
         """See Screen."""

@@ -16,7 +16,7 @@ from textual.timer import Timer
 from textual.widgets import DataTable, Footer
 
 from surrogateshap import units
-from surrogateshap.errors import RunError
+from surrogateshap.errors import RunError, SurrogateShapError
 from surrogateshap.runs import Cleanup, RunSummary
 from surrogateshap.text import harmless
 from surrogateshap_tui.errors import known
@@ -70,6 +70,8 @@ class HomeScreen(Page):
         self._abouts: dict[str, About] = {}
         self._library = library
         self._looked = self._looking = False
+        self._complaint = ""
+        """What the last look failed with. Closing its dialog looks again: the same isn't told twice."""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -94,8 +96,7 @@ class HomeScreen(Page):
 
     def on_screen_suspend(self) -> None:
         """Nothing is looked at that nobody sees."""
-        if self._timer is not None:
-            self._timer.stop()
+        self._look_later(False)
 
     def on_resize(self) -> None:
         """Fits the columns."""
@@ -218,8 +219,7 @@ class HomeScreen(Page):
         self._show()
         if first:
             self.query_one("#runs" if self.listing.runs else "#specs", Table).focus()
-        if self.is_current and any(run.status == "running" for run in self.listing.runs):
-            self._timer = self.set_timer(_AGAIN, self.action_reload)
+        self._look_later(self.is_current and any(run.status == "running" for run in self.listing.runs))
 
     @on(Described)
     def _described(self, message: Described) -> None:
@@ -283,22 +283,31 @@ class HomeScreen(Page):
 
     # Slow work
 
+    def _look_later(self, wanted: bool) -> None:
+        """At most one look waits, however often it was asked for one in between."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_AGAIN, self.action_reload) if wanted else None
+
     def _look(self) -> None:
+        complaint: SurrogateShapError | None = None
         try:
             listing = self._library.listing()
         except Exception as error:
-            self.post_message(Listed(self.listing))
-            self.post_message(Failed(known(error)))
-            return
+            listing, complaint = self.listing, known(error)
         self.post_message(Listed(listing))
         abouts = {}
-        for spec in listing.specs:
+        for spec in listing.specs if complaint is None else ():
             try:
                 abouts[spec] = self._library.about(spec)
             except Exception as error:
-                self.post_message(Failed(known(error)))
-                return
-        self.post_message(Described(abouts))
+                complaint = complaint or known(error)
+        if complaint is None or abouts:
+            self.post_message(Described(abouts))
+        said = complaint.message if complaint is not None else ""
+        if complaint is not None and said != self._complaint:
+            self.post_message(Failed(complaint))
+        self._complaint = said
 
     def _in_thread(self, work: Callable[[], object], what: str) -> None:
         def call() -> Message:
@@ -411,10 +420,13 @@ def _freed(found: tuple[Cleanup, ...]) -> list[str]:
 
 
 def _fill(table: Table, titles: tuple[str, ...], rows: Rows) -> None:
-    """Fills a table anew; the cursor stays where it is."""
+    """Fills a table anew; the cursor stays where it is.
+
+    Columns get their widths here: the table finds them only once it idles, and keeps lines that it drew before that.
+    """
     cursor = table.cursor_row
     table.clear(columns=True)
-    for at, title in enumerate(titles):  # left to the table, widths come a moment after the rows
+    for at, title in enumerate(titles):
         head = Text(f"{title} ")
         table.add_column(head, width=max([head.cell_len, *(row[at].cell_len + 2 for row in rows)]))
     for row in rows:

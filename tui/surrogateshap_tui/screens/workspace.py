@@ -34,7 +34,7 @@ VIEWS: dict[str, type[View]] = {
 """The tabs, in the order of their number keys."""
 _TABS = "the tabs, from left to right"
 _GAMES = "the previous game, the next one"
-_OFFERED = ("apply", "stop", "pause", "reload", "turn", "toggle_closed", "verify")
+_OFFERED = ("apply", "stop", "pause", "go_on", "reload", "turn", "toggle_closed", "verify")
 
 
 class WorkspaceScreen(Page):
@@ -52,6 +52,7 @@ class WorkspaceScreen(Page):
             "Pause",
             tooltip="pause: the run ends after the batch in hand, what is finished is kept, and p goes on from there",
         ),
+        Binding("p", "go_on", "Go on", tooltip="go on with the paused run"),
         Binding("s", "stop", "Stop", tooltip="stop the run after the batch in hand; again, at once"),
         Binding("left_square_bracket", "turn(-1)", "Game", key_display="[ ]", tooltip=_GAMES),
         Binding("right_square_bracket", "turn(1)", "Game", key_display="[ ]", tooltip=_GAMES, show=False),
@@ -171,11 +172,12 @@ class WorkspaceScreen(Page):
             self.app.push_screen(Question("Apply the plan?", lines, answers, moot), self._apply)
 
     def action_pause(self) -> None:
-        """Pauses the run that was started here, or goes on with it."""
-        if self.session.paused and self.session.job is None:
-            self._apply("y")
-        else:
-            self.session.stop(pause=True)
+        """Pauses the run that was started here."""
+        self.session.stop(pause=True)
+
+    def action_go_on(self) -> None:
+        """Goes on with the paused run."""
+        self._apply("y")
 
     def action_stop(self) -> None:
         """Stops the run that was started here; one that was started elsewhere, after asking."""
@@ -216,7 +218,9 @@ class WorkspaceScreen(Page):
             case "apply":
                 return session.plan is not None and session.job is None and not session.loading
             case "pause":
-                return not session.stopping if session.job is not None else session.paused
+                return session.job is not None and not session.stopping
+            case "go_on":
+                return session.job is None and session.paused
             case "stop":
                 return session.job is not None or (session.running and not session.stopping)
             case "reload":

@@ -102,7 +102,8 @@ def elsewhere(state: RunState, ranking: Ranking, data: ContributorData) -> Itera
 def _by_size(data: ContributorData | None, palette: Palette, width: int) -> RenderableType:
     sizes = data.sizes if data is not None else ()
     if not sizes:
-        return Text("not known: it needs the coalitions' values of a finished run", palette.muted)
+        known = "not known yet" if data is None else "not known"
+        return Text(f"{known}: it needs the coalitions' values of a finished run", palette.muted)
     numbers = [one.value for one in sizes]
     scale = Scale(numbers)
     ends = [(one.value - 2 * (one.error or 0.0), one.value, one.value + 2 * (one.error or 0.0)) for one in sizes]

@@ -66,7 +66,7 @@ class Prompt(Horizontal):
         with line.prevent(Input.Changed):
             line.value = words
         line.cursor_position = len(words)
-        line.focus()
+        self.screen.set_focus(line)  # at once: `focus()` comes later, and keys that are there already would be commands
         self.refresh_bindings()
 
     def action_close(self, kept: bool) -> None:
