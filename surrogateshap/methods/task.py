@@ -28,8 +28,10 @@ from surrogateshap.text import digest
 
 VERSION = 1
 """Raised whenever a method's pieces would be others than before."""
-_COST = "_cost"
-"""Of the array that tells what a piece took: images, training steps, gradients, seconds."""
+_KEYS, _COSTS = "_keys", "_costs"
+"""Of the arrays that tell what a piece and those inside of it took."""
+_LOOSE = ""
+"""Stands for the key of what is in no piece."""
 _NUMBERS = 1 << 22
 """Of summaries held at a time, of which a utility has at most about the square of its encoder's features per image."""
 
@@ -70,10 +72,9 @@ class Task:
         self.designs: tuple[GameDesign, ...] = tuple(one for one in compiled.games if one.info.grouping == grouping)
         """The run's games with this grouping: each utility under each of the run's proxies."""
         self.seed = compiled.spec.seed
-        self.spent = Cost()
-        """Of the method that is running: what all its pieces took, those from the store included."""
-        self.waited = 0.0
-        """Seconds of wall time that this process spent in pieces of the method that is running."""
+        self._ledger: list[dict[str, Cost]] = [{_LOOSE: Cost()}]
+        """Of the method, then of each open piece: costs by key, its own first."""
+        self._waited, self._began = 0.0, time.monotonic()
         self._results = {(game.utility, game.proxy): game for game in results.games if game.grouping == grouping}
         self._features = Features(compiled, store)
         self._made: dict[str, Game] = {}
@@ -109,35 +110,51 @@ class Task:
 
     # Pieces: what is done once, whatever is killed.
 
+    def begin(self) -> None:
+        """Forgets what was spent: a method begins."""
+        self._ledger, self._waited, self._began = [{_LOOSE: Cost()}], 0.0, time.monotonic()
+
+    @property
+    def spent(self) -> Cost:
+        """By the method that is running, each piece counted once, and those that were in the store as when made."""
+        loose = time.monotonic() - self._began - self._waited
+        return sum(self._ledger[0].values(), Cost(seconds=loose))
+
+    def count(self, *, images: int = 0, training_steps: int = 0, gradients: int = 0) -> None:
+        """Adds to what the innermost piece has spent."""
+        self._add(Cost(images, training_steps, gradients))
+
+    def _add(self, cost: Cost) -> None:
+        own = next(iter(self._ledger[-1]))
+        self._ledger[-1][own] += cost
+
     def piece(self, what: Mapping[str, Any], make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Arrays from the store, or made now and kept.
 
         `what`, as JSON, says what they are and all that they depend on beside the model, the rows and the seed: the
-        method's name and settings, the coalition, the digests of encoders. Numbers and booleans only. What `make` adds
-        to `spent` is kept with them.
+        method's name and settings, the coalition, the digests of encoders. Numbers and booleans only. What `make`
+        counts, and how long it took, is kept with them. One piece may ask for another.
         """
         key = digest({"base": self._base, "what": dict(what)})
         name = self.store.lookup([key]).get(key)
         arrays = self.store.get_arrays(name) if name is not None else None
-        if arrays is not None:
-            counts = arrays.pop(_COST).tolist()
-            self.spent += Cost(int(counts[0]), int(counts[1]), int(counts[2]), counts[3])
-            return arrays
-        self.check()
-        before, waited, began = self.spent, self.waited, time.monotonic()
-        arrays = dict(make())
-        whole = time.monotonic() - began
-        # Pieces inside of this one have counted themselves.
-        self.spent += Cost(seconds=whole - (self.waited - waited))
-        self.waited = waited + whole
-        took = self.spent - before
-        counts = np.array([took.images, took.training_steps, took.gradients, took.seconds])
-        self.store.remember(key, self.store.put_arrays({**arrays, _COST: counts}), "compare")
-        return arrays
-
-    def count(self, *, images: int = 0, training_steps: int = 0, gradients: int = 0) -> None:
-        """Adds to what the running method has spent."""
-        self.spent += Cost(images, training_steps, gradients)
+        began, waited = time.monotonic(), self._waited
+        if arrays is None:
+            self.check()
+            self._ledger.append({key: Cost()})
+            try:
+                arrays = dict(make())
+            except BaseException:
+                self._ledger.pop()
+                raise
+            self._add(Cost(seconds=time.monotonic() - began - (self._waited - waited)))
+            entries = self._ledger.pop()
+            self.store.remember(key, self.store.put_arrays({**arrays, **_written(entries)}), "compare")
+        else:
+            entries = _read(arrays)
+        self._ledger[-1].update(entries)
+        self._waited = waited + time.monotonic() - began
+        return {name: array for name, array in arrays.items() if name not in (_KEYS, _COSTS)}
 
     # Images of models and what they are worth.
 
@@ -228,8 +245,8 @@ class Task:
     def looked(self) -> dict[str, np.ndarray]:
         """What encoders say of the generated images: `NAME.features` (N, d), `NAME.probabilities` (N, k)."""
         encoders = {name: encoder.digest for name, encoder in sorted(self.sets.encoders.items())}
-        what = {"images": list(self.pool_of(np.ones(self.n, dtype=np.bool_)).keys), "encoders": encoders}
-        return self.piece({"generated": digest(what)}, lambda: self.sets.look(self.generated().images))
+        images = digest(list(self.pool_of(np.ones(self.n, dtype=np.bool_)).keys))
+        return self.piece({"look": images, "encoders": encoders}, lambda: self.sets.look(self.generated().images))
 
     def influence(self, utility: str) -> Floats:
         """(N,): by how much each of the generated images raises the utility, less the mean: they sum to 0.
@@ -269,6 +286,21 @@ class Task:
         """v(∅) and v(N) of a utility, as the run has them under its first proxy."""
         result = self.result(next(one for one in self.designs if one.info.utility == utility))
         return result.v_empty, result.v_full
+
+
+def _written(entries: Mapping[str, Cost]) -> dict[str, np.ndarray]:
+    """Costs by key as arrays: keys (K, 32) uint8, costs (K, 4)."""
+    costs = [[cost.images, cost.training_steps, cost.gradients, cost.seconds] for cost in entries.values()]
+    keys = b"".join(map(bytes.fromhex, entries))
+    return {_KEYS: np.frombuffer(keys, np.uint8).reshape(-1, 32), _COSTS: np.array(costs)}
+
+
+def _read(arrays: Mapping[str, np.ndarray]) -> dict[str, Cost]:
+    names = [bytes(key).hex() for key in arrays[_KEYS]]
+    return {
+        name: Cost(int(cost[0]), int(cost[1]), int(cost[2]), cost[3])
+        for name, cost in zip(names, arrays[_COSTS].tolist(), strict=True)
+    }
 
 
 def _seed(seed: int, row: int) -> int:
