@@ -284,6 +284,11 @@ class Task:
         without = np.concatenate(values)
         return np.asarray((count - 1) * (without.mean() - without))
 
+    def model_value(self, utility: str) -> float:
+        """The utility of the frozen model's images, all of the same weight."""
+        pool, everybody = self.pool_of(np.ones(self.n, dtype=np.bool_)), np.arange(len(self.grouping.of_row))
+        return self.sets.value(self.sets.games[utility], self.looked(), pool, everybody)
+
     def rows_looked(self, contributor: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Training rows (r,) of a contributor, evenly spread, and what encoders say of their images, as `looked`.
 
