@@ -19,6 +19,10 @@ CATALOGUE: Mapping[str, str] = MappingProxyType(
         "clip_similarity": "similarity",
         "encoder_similarity": "similarity",
         "own_utility": "similarity",
+        "fine_tuning": "fine_tuning",
+        "sparse_fine_tuning": "sparse_fine_tuning",
+        "group_unlearning": "unlearning",
+        "mirrored_unlearning": "unlearning",
     }
 )
 """Method's name -> the module that has it among its METHODS, in the order in which they are shown."""

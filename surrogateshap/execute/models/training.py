@@ -43,6 +43,7 @@ class Trainable(Protocol):
     """Of the training schedule: a row's timestep is one of 0 (little noise) to `timesteps` − 1."""
     denoiser: torch.nn.Module
     model: Model
+    schedule: TrainingSchedule
 
     @property
     def device(self) -> torch.device:
