@@ -136,7 +136,11 @@ class Trainer:
 
         Raises RunError where there are none.
         """
-        own = self._order[np.isin(self._order, self.task.rows_of(mask))]
+        return self.with_images(self.task.rows_of(mask))
+
+    def with_images(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that have an image, in the same order. Raises RunError where there are none."""
+        own = self._order[np.isin(self._order, rows)]
         if not len(own):
             raise RunError("some contributors have no images to train on", "Leave out methods that train models.")
         return own
@@ -147,7 +151,7 @@ class Trainer:
 
         tuning = self.tuning if steps is None else replace(self.tuning, steps=steps)
         check, masks = self.task.check, self._masks
-        tune(self.model, self.rows, rows, tuning, self.seed, self._batches, check=check, masks=masks, forget=forget)
+        tune(self.model, self.rows, rows, tuning, self.seed, self.batches, check=check, masks=masks, forget=forget)
         self.task.count(training_steps=tuning.steps)
 
     def reset(self) -> None:
@@ -166,7 +170,8 @@ class Trainer:
         """Images of the model as it is, (N, H, W, C) uint8."""
         return self.task.workshop.make(requests, self.model.model)[0]
 
-    def _batches(self, number: int, work: Callable[[slice], object]) -> None:
+    def batches(self, number: int, work: Callable[[slice], object]) -> None:
+        """Work on 0 to `number`, in parts that fit the device's memory."""
         for _ in self.task.workshop.in_batches("training", number, work):
             pass
 

@@ -113,7 +113,7 @@ class MirroredUnlearningSection(Section):
     levels: int = Field(default=10, ge=1, le=1_000, json_schema_extra=EXECUTION)
     """Of noise, at which losses and gradients are taken."""
     radius: float = Field(default=0.01, gt=0, le=10, json_schema_extra=EXECUTION)
-    """How far the model goes, as the root of the mean square of what its loss on a row changes by."""
+    """Length of the step: by which share of itself the loss on the generated images changes, on average."""
     damping: float = Field(default=0.1, gt=0, le=1_000, json_schema_extra=EXECUTION)
     """Added to the diagonal of the Fisher information, in units of its mean."""
 
