@@ -1,0 +1,1 @@
+"""Ways to say what contributors are worth, behind one protocol."""
