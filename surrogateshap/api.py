@@ -475,7 +475,7 @@ def diff(
     Specs are planned, so that inputs, contributors and conditions can be compared too, unless `plan_specs` is off.
     Records' digests are not checked here. Raises SpecError, PlanError and RunError for what can't be read.
     """
-    from surrogateshap.compare import load_side
+    from surrogateshap.diffing import load_side
     from surrogateshap.record.diff import diff as compare
 
     sides = [
