@@ -20,8 +20,8 @@ OUTSIDE = 10.0
 _STEPS = 1000
 _HELD = 1 << 26
 """Numbers (patches × rows) held through one reading of the rows: 256 MiB."""
-_BLOCK = 1 << 23
-"""Similarities computed at once: 32 MiB."""
+_BLOCK = 1 << 20
+"""Similarities computed at once: 4 MiB."""
 
 
 @dataclass(frozen=True)
