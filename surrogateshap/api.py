@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from polars import DataFrame
 
+    from surrogateshap.comparing import Counterfactual
     from surrogateshap.events import Emit, Event, GameInfo
     from surrogateshap.plan.glance import Glance
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.checks import VerifyReport
+    from surrogateshap.record.comparison import ComparisonReport
     from surrogateshap.record.contributor import ContributorData
     from surrogateshap.record.diff import Diff
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
@@ -483,6 +485,48 @@ def diff(
         for one in (old, new)
     ]
     return compare(*sides)
+
+
+def compare_methods(
+    target: str,
+    *,
+    methods: Sequence[str] | None = None,
+    grouping: str | None = None,
+    against: Path | None = None,
+    kind: "AnchorKind" = "retrained",
+    counterfactual: "Counterfactual | None" = None,
+    allow_commands: bool = False,
+    timeout: float | None = None,
+    plan: bool = False,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
+    say: Callable[[str], None] = _silent,
+    stop: threading.Event | None = None,
+) -> "ComparisonReport":
+    """Other methods on the contributors and utilities of a finished run, with their agreement and their cost.
+
+    `methods` are names, or `["all"]`; by default those of the spec's [compare], or all that neither train models nor
+    make images for each coalition. `against` is a table of retrained coalitions, as for `evaluate`, in place of the
+    spec's. `counterfactual` asks for models without the contributors that each method ranks highest and lowest:
+    `trainer` by the spec's command, which needs `allow_commands`, each within `timeout` seconds; `fine_tuning` by short
+    fine-tuning. With `plan` nothing runs, and costs are stated alone. What is finished is kept in the store, and
+    setting `stop` ends it with InterruptedRun. Raises SpecError, RunError where there is no such run.
+    """
+    from surrogateshap.comparing import CompareOptions, compare_target
+
+    options = CompareOptions(
+        methods=None if methods is None else tuple(methods),
+        grouping=grouping,
+        against=against,
+        kind=kind,
+        counterfactual=counterfactual,
+        allow_commands=allow_commands,
+        timeout=timeout,
+        plan=plan,
+    )
+    return compare_target(target, options, store, allow_paths, allow_plugins, execution, say, stop or threading.Event())
 
 
 def schema() -> dict[str, Any]:

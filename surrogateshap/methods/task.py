@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from surrogateshap.execute.beside import decode_rows
 from surrogateshap.execute.damage import DamagedError
 from surrogateshap.execute.evaluate import Features, Game, make_game
+from surrogateshap.execute.fill import seconds_of
 from surrogateshap.execute.image_sets import ImageSets
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.shards import Item, cut
@@ -17,8 +19,9 @@ from surrogateshap.execute.workshop import Workshop
 from surrogateshap.games.encoded import Bools, Floats
 from surrogateshap.methods.protocol import Cost
 from surrogateshap.plan import keys
+from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled, GameDesign
-from surrogateshap.plan.manifest import Grouping
+from surrogateshap.plan.manifest import Grouping, spread
 from surrogateshap.plan.pool import Pool, PoolRequest, build_anchor_pool
 from surrogateshap.record.anchors import rows_digest
 from surrogateshap.record.results import GameResult, Results
@@ -102,11 +105,24 @@ class Task:
     @cached_property
     def _base(self) -> str:
         """Of all that every piece depends on: the frozen model, the training rows, whose they are, and the seed."""
+        rows = rows_digest(self.compiled, self.grouping)
+        return digest({"compare": VERSION, "model": self.generation, "rows": rows, "seed": self.seed})
+
+    @cached_property
+    def generation(self) -> str:
+        """Digest of the frozen model and of how it is sampled from noise."""
         checked = self.compiled.checked
         adapters = [(one.digest, one.weight_name, one.scale) for one in checked.adapters]
-        model = keys.generation(self.compiled.spec, checked.digest("model"), "prompt", adapters)
-        rows = rows_digest(self.compiled, self.grouping)
-        return digest({"compare": VERSION, "model": model, "rows": rows, "seed": self.seed})
+        return keys.generation(self.compiled.spec, checked.digest("model"), "prompt", adapters)
+
+    @property
+    def encoders(self) -> dict[str, EncoderInput]:
+        """All that any utility looks through, by name."""
+        return self.sets.encoders
+
+    def encoder_of(self, utility: str) -> EncoderInput:
+        """The encoder that a utility looks through."""
+        return self.sets.games[utility].encoder
 
     # Pieces: what is done once, whatever is killed.
 
@@ -120,9 +136,9 @@ class Task:
         loose = time.monotonic() - self._began - self._waited
         return sum(self._ledger[0].values(), Cost(seconds=loose))
 
-    def count(self, *, images: int = 0, training_steps: int = 0, gradients: int = 0) -> None:
-        """Adds to what the innermost piece has spent."""
-        self._add(Cost(images, training_steps, gradients))
+    def count(self, *, images: int = 0, training_steps: int = 0, gradients: int = 0, seconds: float = 0.0) -> None:
+        """Adds to what the innermost piece has spent; `seconds` are those of others: its own are measured."""
+        self._add(Cost(images, training_steps, gradients, seconds))
 
     def _add(self, cost: Cost) -> None:
         own = next(iter(self._ledger[-1]))
@@ -168,11 +184,9 @@ class Task:
         Each has the noise that images of the same condition have everywhere in the run. `images` is by default what
         [compare] says. Only for the frozen model are the keys those of the images themselves.
         """
-        checked = self.compiled.checked
-        adapters = [(one.digest, one.weight_name, one.scale) for one in checked.adapters]
-        made = keys.generation(self.compiled.spec, checked.digest("model"), "prompt", adapters)
+        made, manifest = self.generation, self.compiled.checked.manifest
         request = PoolRequest("prompt", self.seed, images or self.settings.images, 0, made, made)
-        return build_anchor_pool(request, checked.manifest, self.rows_of(mask))
+        return build_anchor_pool(request, manifest, self.rows_of(mask))
 
     def requests(self, pool: Pool) -> list[Request]:
         """What a model is asked for to make a pool's images, in its order."""
@@ -190,17 +204,22 @@ class Task:
         )
 
     def evaluate(
-        self, what: Mapping[str, Any], mask: Bools, make: Callable[[list[Request]], np.ndarray]
+        self,
+        what: Mapping[str, Any],
+        mask: Bools,
+        make: Callable[[list[Request]], np.ndarray],
+        pool: Pool | None = None,
     ) -> dict[str, float]:
         """Values by utility of the images that a coalition's model makes; what encoders say of them is kept.
 
         `make` is called with all requests at once, only where that is not in the store: it trains the model, generates
-        (N, H, W, C) uint8, and counts its training steps. Raises NotFiniteError and RunError.
+        (N, H, W, C) uint8, and counts its training steps; images are counted here. They are those of `pool`, by default
+        of `pool_of`. Raises NotFiniteError and RunError.
         """
         chosen = np.asarray(mask, dtype=np.bool_)
-        pool = self.pool_of(chosen)
-        encoders = {name: encoder.digest for name, encoder in sorted(self.sets.encoders.items())}
-        asked = {**what, "coalition": chosen.astype(int).tolist(), "images": len(pool.keys), "encoders": encoders}
+        pool = pool or self.pool_of(chosen)
+        asked = {**what, "coalition": chosen.astype(int).tolist(), "images": digest(list(pool.keys))}
+        asked["encoders"] = self._encoders
 
         def looked() -> dict[str, np.ndarray]:
             images = make(self.requests(pool))
@@ -244,9 +263,8 @@ class Task:
 
     def looked(self) -> dict[str, np.ndarray]:
         """What encoders say of the generated images: `NAME.features` (N, d), `NAME.probabilities` (N, k)."""
-        encoders = {name: encoder.digest for name, encoder in sorted(self.sets.encoders.items())}
         images = digest(list(self.pool_of(np.ones(self.n, dtype=np.bool_)).keys))
-        return self.piece({"look": images, "encoders": encoders}, lambda: self.sets.look(self.generated().images))
+        return self.piece({"look": images, "encoders": self._encoders}, lambda: self.sets.look(self.generated().images))
 
     def influence(self, utility: str) -> Floats:
         """(N,): by how much each of the generated images raises the utility, less the mean: they sum to 0.
@@ -266,6 +284,52 @@ class Task:
         without = np.concatenate(values)
         return np.asarray((count - 1) * (without.mean() - without))
 
+    def model_value(self, utility: str) -> float:
+        """The utility of the frozen model's images, all of the same weight."""
+        pool, everybody = self.pool_of(np.ones(self.n, dtype=np.bool_)), np.arange(len(self.grouping.of_row))
+        return self.sets.value(self.sets.games[utility], self.looked(), pool, everybody)
+
+    def rows_looked(self, contributor: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Training rows (r,) of a contributor, evenly spread, and what encoders say of their images, as `looked`.
+
+        At most `rows_per_contributor` of [compare].
+        """
+        rows = self.own_rows(contributor)
+
+        def look() -> dict[str, np.ndarray]:
+            size = self.compiled.spec.execution.batch_size
+            parts = [self.sets.look(self.images_of(rows[at : at + size])) for at in range(0, len(rows), size)]
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+        return rows, self.piece({"look at rows": rows.tolist(), "encoders": self._encoders}, look)
+
+    def own_rows(self, contributor: int) -> np.ndarray:
+        """(r,): at most `rows_per_contributor` training rows of a contributor, evenly spread."""
+        own = np.flatnonzero(self.grouping.of_row == contributor)
+        return np.asarray(own[spread(len(own), self.settings.rows_per_contributor)])
+
+    def images_of(self, rows: np.ndarray) -> np.ndarray:
+        """Training images in the model's shape, (N, H, W, C) uint8. Raises RunError."""
+        return decode_rows(self.compiled.checked.card, self.compiled.checked.manifest, rows.tolist())
+
+    def pool_of_rows(self, rows: np.ndarray) -> Pool:
+        """Training images as if a model had made them: each stands for its row."""
+        conditions = self.compiled.checked.manifest.condition_of_row[rows].astype(np.int32)
+        return Pool(
+            proxy="image",
+            grouping=None,
+            conditions=conditions,
+            rows=rows.astype(np.int64),
+            seeds=np.zeros(len(rows), np.uint64),
+            keys=tuple(map(str, rows.tolist())),
+            cell_of_image=conditions.astype(np.int64),
+            empty_cell=len(self.compiled.checked.manifest.conditions),
+        )
+
+    @property
+    def _encoders(self) -> dict[str, str]:
+        return {name: encoder.digest for name, encoder in sorted(self.sets.encoders.items())}
+
     # The run's own games.
 
     def game(self, design: GameDesign) -> Game:
@@ -281,6 +345,28 @@ class Task:
     def result(self, design: GameDesign) -> GameResult:
         """What the run says of a game."""
         return self._results[design.info.utility, design.info.proxy]
+
+    def own_values(self, design: GameDesign) -> Floats:
+        """(n,): the run's values of a game, in the grouping's order."""
+        of_name = {row.name: row.value for row in self.result(design).contributors}
+        return np.array([of_name[name] for name in self.grouping.contributors])
+
+    @property
+    def proxy(self) -> str:
+        """Whose games other estimators are tried on: the image proxy's where the run has it."""
+        proxies = {design.info.proxy for design in self.designs}
+        return "image" if "image" in proxies else "prompt"
+
+    def designs_of(self, proxy: str) -> tuple[GameDesign, ...]:
+        """The run's games under a proxy; none where it has no such."""
+        return tuple(design for design in self.designs if design.info.proxy == proxy)
+
+    def count_pool(self, design: GameDesign) -> None:
+        """A method uses a game's pool: it counts as if made for the method."""
+        found = self.store.find_images(design.pool.keys)
+        encoders = {encoder.digest for one in self.designs_of(design.info.proxy) for encoder in one.encoders}
+        seconds = seconds_of(self.store, dict.fromkeys(name for name, _ in found.values()), encoders)
+        self.count(images=len(design.pool.keys), seconds=seconds)
 
     def ends(self, utility: str) -> tuple[float, float]:
         """v(∅) and v(N) of a utility, as the run has them under its first proxy."""

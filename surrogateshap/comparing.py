@@ -1,0 +1,242 @@
+"""From a finished run, methods and a table of retrained coalitions to methods beside each other."""
+
+import difflib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from threadpoolctl import threadpool_limits
+
+from surrogateshap.errors import DeviceError, InterruptedRun, MissingExtraError, Problem, RunError, SpecError
+from surrogateshap.execute.evaluate import NotFiniteError
+from surrogateshap.methods import CATALOGUE, load_method
+from surrogateshap.methods.measures import measures
+from surrogateshap.methods.protocol import Cost, Method
+from surrogateshap.methods.removal import TrainerOptions, coalitions_needed, retrained, with_removals
+from surrogateshap.methods.task import Task
+from surrogateshap.plan.anchors import Anchors, read_anchors
+from surrogateshap.plan.compile import Compiled
+from surrogateshap.plan.rounds import courses
+from surrogateshap.record.comparison import ComparedMethod, ComparedUtility, ComparisonReport, MethodCost
+from surrogateshap.record.results import AnchorKind, Results
+from surrogateshap.store import Store
+from surrogateshap.targets import compiled_of_run, find_run, results_of
+from surrogateshap.text import digest, harmless
+from surrogateshap.units import duration, listed, plural
+
+Counterfactual = Literal["trainer", "fine_tuning"]
+ALL = "all"
+"""In place of names: every method that can run here, whatever it costs."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared, and with what."""
+
+    methods: tuple[str, ...] | None = None
+    """Names; by default those of the spec, or all that neither train nor make images for coalitions."""
+    grouping: str | None = None
+    """By default the one whose retrained coalitions the spec names."""
+    against: Path | None = None
+    """A table of retrained coalitions in place of the spec's."""
+    kind: AnchorKind = "retrained"
+    """How the models of `against` were made."""
+    counterfactual: Counterfactual | None = None
+    """What makes models without some contributors."""
+    allow_commands: bool = False
+    timeout: float | None = None
+    """Seconds that one training may take."""
+    plan: bool = False
+    """Costs alone: nothing runs."""
+
+
+@dataclass(frozen=True)
+class _Truth:
+    anchors: Anchors | None
+    kind: AnchorKind
+    notes: tuple[str, ...] = field(default=())
+
+
+def compare_target(
+    target: str,
+    options: CompareOptions,
+    store: Path | None,
+    allow_paths: Sequence[Path],
+    allow_plugins: Sequence[str],
+    execution: Mapping[str, object],
+    say: Callable[[str], None],
+    stop: threading.Event,
+) -> ComparisonReport:
+    """The same for a run, or the finished run of a spec. Raises RunError where there is none such."""
+    opened, row = find_run(target, store)
+    with opened:
+        results = results_of(opened, row)
+        compiled = compiled_of_run(target, opened, row, allow_paths, allow_plugins).with_execution(execution)
+        with threadpool_limits(compiled.spec.execution.threads, user_api="blas"):
+            if options.plan:
+                return compare(compiled, opened, results, options, say, stop)
+            with Store.open(opened.root) as writable:
+                return compare(compiled, writable, results, options, say, stop)
+
+
+def compare(
+    compiled: Compiled,
+    store: Store,
+    results: Results,
+    options: CompareOptions,
+    say: Callable[[str], None],
+    stop: threading.Event,
+) -> ComparisonReport:
+    """Runs the methods one after another; one that fails is told of in the report, and the others go on.
+
+    `store` is open for writing unless only costs are asked for. Raises SpecError for names that there are not and for
+    a wrong table, and InterruptedRun once `stop` is set: pieces that were finished are kept.
+    """
+    if compiled.spec.budget.rules:
+        compiled = compiled.with_pools([course.pool for course in courses(compiled, store).values()])
+    grouping = _grouping(compiled, options.grouping)
+
+    def check() -> None:
+        if stop.is_set():
+            raise InterruptedRun("interrupted: what was finished is kept")
+
+    task = Task(compiled, store, results, grouping, say=say, check=check)
+    truth = _truth(task, options)
+    chosen = _chosen(task, options)
+    if options.plan:
+        return _report(task, results, truth, [_planned(task, method) for method in chosen], None)
+    with store.lock(), store.using(compiled.run):
+        methods = [_run(task, method, truth.anchors) for method in chosen]
+        if options.counterfactual is not None:
+            methods = _with_removals(task, methods, options, stop)
+        made = _report(task, results, truth, methods, options.counterfactual)
+        store.remember(report_key(results.run), store.put_json(made.model_dump(mode="json")), "compare")
+    return made
+
+
+def report_key(run: str) -> str:
+    """Of the last report of a run's methods."""
+    return digest({"comparison": run})
+
+
+def _grouping(compiled: Compiled, asked: str | None) -> str:
+    names = [group.name for group in compiled.checked.manifest.groupings]
+    if asked is None:
+        return compiled.checked.anchored.name
+    if asked not in names:
+        raise _unknown("--grouping", asked, names, "grouping")
+    return asked
+
+
+def _unknown(option: str, asked: str, known: Sequence[str], what: str) -> SpecError:
+    near = difflib.get_close_matches(asked[:100], known, n=1)
+    remedy = f"Did you mean {near[0]}?" if near else f"There are {listed(list(known), len(known))}."
+    return SpecError([Problem(option, 0, "", f"there is no {what} `{harmless(asked, 80)}`", remedy)])
+
+
+def _truth(task: Task, options: CompareOptions) -> _Truth:
+    if options.against is not None:
+        anchors = read_anchors(options.against, task.grouping.contributors, task.utilities)
+        return _Truth(anchors, options.kind, anchors.notes)
+    spec, checked = task.compiled.spec, task.compiled.checked
+    if checked.anchors is None or checked.anchored.name != task.grouping.name:
+        note = "Nothing is known of retrained models: name a table of them with --against, or under [fidelity]."
+        return _Truth(None, spec.fidelity.kind, (note,))
+    return _Truth(checked.anchors, spec.fidelity.kind, checked.anchors.notes)
+
+
+def _chosen(task: Task, options: CompareOptions) -> list[Method]:
+    asked: Sequence[str] | None = options.methods or task.settings.methods
+    if asked is None or list(asked) == [ALL]:
+        every = [load_method(name) for name in CATALOGUE]
+        able = [method for method in every if method.refuse(task) is None]
+        return able if asked is not None else [method for method in able if _cheap(task, method)]
+    for name in asked:
+        if name not in CATALOGUE:
+            raise _unknown("--methods", name, [*CATALOGUE], "method")
+    return [load_method(name) for name in dict.fromkeys(asked)]
+
+
+def _cheap(task: Task, method: Method) -> bool:
+    """Whether it trains nothing, takes no gradients and makes few images beside the run's own."""
+    cost = method.cost(task)
+    pools = max(len(design.pool.keys) for design in task.designs)
+    return cost.training_steps == cost.gradients == 0 and cost.images <= max(pools, task.settings.images)
+
+
+def _cost(cost: Cost, *, measured: bool) -> MethodCost:
+    known = asdict(cost)
+    seconds = known.pop("seconds")
+    return MethodCost(**known, seconds=round(seconds, 3) if measured or seconds else None)
+
+
+def _planned(task: Task, method: Method) -> ComparedMethod:
+    refused = method.refuse(task)
+    stated = None if refused else _cost(method.cost(task), measured=False)
+    return ComparedMethod(name=method.name, title=method.title, paper=method.paper, refused=refused, stated=stated)
+
+
+def _run(task: Task, method: Method, anchors: Anchors | None) -> ComparedMethod:
+    made = _planned(task, method)
+    task.check()
+    if made.refused is not None:
+        return made
+    task.say(f"{method.title}")
+    task.begin()
+    try:
+        scores = method.run(task)
+    except (RunError, DeviceError, MissingExtraError, NotFiniteError) as error:
+        task.say(f"{method.title} failed: {error.message}. {error.remedy}")
+        return made.model_copy(update={"refused": f"it failed: {error.message}"})
+    spent = task.spent
+    task.say(f"{method.title}: {plural(spent.images, 'image')}, {duration(spent.seconds)}")
+    found = measures(task, scores, anchors)
+    return made.model_copy(
+        update={"spent": _cost(spent, measured=True), "utilities": found, "notes": tuple(scores.notes)}
+    )
+
+
+def _with_removals(
+    task: Task, methods: list[ComparedMethod], options: CompareOptions, stop: threading.Event
+) -> list[ComparedMethod]:
+    masks = coalitions_needed(methods)
+    if not len(masks):
+        return methods
+    folder = task.store.root / "compare" / task.grouping.name
+    trainer = TrainerOptions(folder, options.allow_commands, options.timeout)
+    values = retrained(task, masks, trainer, stop)
+    return [with_removals(method, values) for method in methods]
+
+
+def _report(
+    task: Task,
+    results: Results,
+    truth: _Truth,
+    methods: list[ComparedMethod],
+    counterfactual: Counterfactual | None,
+) -> ComparisonReport:
+    anchors, spec = truth.anchors, task.compiled.spec
+    return ComparisonReport(
+        run=results.run,
+        name=results.name,
+        plan_id=results.plan_id,
+        grouping=task.grouping.name,
+        contributors=task.grouping.contributors,
+        level=spec.intervals.level,
+        kind=truth.kind,
+        counterfactual=counterfactual,
+        utilities=tuple(
+            ComparedUtility(
+                name=name,
+                v_empty=task.ends(name)[0],
+                v_full=task.ends(name)[1],
+                anchors=len(anchors.masks) if anchors is not None and name in anchors.values else 0,
+                v_model=None if counterfactual is None else task.model_value(name),
+            )
+            for name in task.utilities
+        ),
+        methods=tuple(methods),
+        notes=truth.notes,
+    )

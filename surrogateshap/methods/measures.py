@@ -1,0 +1,58 @@
+"""How well scores agree: with retrained coalitions, and with the run's own ranking."""
+
+import numpy as np
+
+from surrogateshap.estimate.fidelity import Correlation, rank_agreement
+from surrogateshap.games.encoded import Floats
+from surrogateshap.methods.protocol import Scores
+from surrogateshap.methods.task import Task
+from surrogateshap.plan.anchors import Anchors
+from surrogateshap.record.comparison import RankAgreement, UtilityComparison
+from surrogateshap.record.results import Measured
+
+_DIGITS = 12
+"""Scores that differ later than that are equal."""
+
+
+def measures(task: Task, scores: Scores, anchors: Anchors | None) -> tuple[UtilityComparison, ...]:
+    """One per utility, without removals; v is evaluated on the anchors."""
+    level, found = task.compiled.spec.intervals.level, []
+    for utility, values in scores.values.items():
+        lds = agreement = None
+        if anchors is not None and utility in anchors.values:
+            masks, truth = anchors.masks, anchors.values[utility]
+            lds = _measured(rank_agreement(masks, masks @ values, truth, level, task.seed))
+            if utility in scores.v:
+                agreement = _measured(rank_agreement(masks, scores.v[utility](masks), truth, level, task.seed))
+        found.append(
+            UtilityComparison(
+                utility=utility,
+                values=tuple(values.tolist()),
+                lds=lds,
+                agreement=agreement,
+                ranking=tuple(
+                    _ranking(design.info.proxy, values, task.own_values(design))
+                    for design in task.designs
+                    if design.info.utility == utility
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _measured(found: Correlation | None) -> Measured | None:
+    return None if found is None else Measured(value=found.value, low=found.low, high=found.high)
+
+
+def _ranking(proxy: str, values: Floats, own: Floats) -> RankAgreement:
+    from scipy.stats import kendalltau, spearmanr
+
+    pair = [_rounded(values), _rounded(own)]
+    if any(np.ptp(each) == 0 for each in pair):
+        return RankAgreement(proxy=proxy, spearman=None, kendall=None)
+    return RankAgreement(proxy=proxy, spearman=float(spearmanr(*pair)[0]), kendall=float(kendalltau(*pair)[0]))
+
+
+def _rounded(values: Floats) -> Floats:
+    largest = np.abs(values).max(initial=0.0)
+    return np.round(values / largest, _DIGITS) if largest > 0 else values
