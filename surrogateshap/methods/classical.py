@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from surrogateshap.estimate import Options, ValueFunction, estimate_game
+from surrogateshap.estimate import Options, ValueFunction, all_masks, estimate_game
 from surrogateshap.estimate.banzhaf import banzhaf
+from surrogateshap.estimate.kernel import fit_kernel
+from surrogateshap.games.coalitions import MOST_EXACT
 from surrogateshap.games.encoded import Floats
 from surrogateshap.methods.protocol import Cost, Method, Scores
 from surrogateshap.methods.task import Task
@@ -45,6 +47,15 @@ def _estimated(name: str, game: ValueFunction, n: int, coalitions: int, seed: in
     return estimate_game(name, game, n, coalitions, Options(seed=seed)).values
 
 
+def _kernelshap(game: ValueFunction, n: int, coalitions: int, seed: int) -> Floats:
+    """All coalitions where as many are allowed: then the values are exact."""
+    if n > MOST_EXACT or 2**n > coalitions:
+        return _estimated("kernel", game, n, coalitions, seed)
+    masks = all_masks(n)
+    values = game(masks)
+    return fit_kernel(masks[1:-1], values[1:-1], float(values[0]), float(values[-1])).values
+
+
 METHODS: tuple[Method, ...] = (
     Classical(
         "leave_one_out",
@@ -56,7 +67,7 @@ METHODS: tuple[Method, ...] = (
         "kernelshap",
         "KernelSHAP",
         "Lundberg & Lee 2017, arXiv 1705.07874; Covert & Lee 2021, arXiv 2012.01536",
-        partial(_estimated, "kernel"),
+        _kernelshap,
     ),
     Classical(
         "permutation",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from surrogateshap.estimate.fidelity import Correlation, rank_agreement
+from surrogateshap.estimate.fidelity import Correlation, rank_agreement, spearman
 from surrogateshap.games.encoded import Floats
 from surrogateshap.methods.protocol import Scores
 from surrogateshap.methods.task import Task
@@ -45,12 +45,15 @@ def _measured(found: Correlation | None) -> Measured | None:
 
 
 def _ranking(proxy: str, values: Floats, own: Floats) -> RankAgreement:
-    from scipy.stats import kendalltau, spearmanr
+    from scipy.stats import kendalltau
 
     pair = [_rounded(values), _rounded(own)]
     if any(np.ptp(each) == 0 for each in pair):
         return RankAgreement(proxy=proxy, spearman=None, kendall=None)
-    return RankAgreement(proxy=proxy, spearman=float(spearmanr(*pair)[0]), kendall=float(kendalltau(*pair)[0]))
+    once = np.ones((1, len(values)), dtype=np.int64)
+    return RankAgreement(
+        proxy=proxy, spearman=float(spearman(*pair, once)[0]), kendall=float(kendalltau(*pair).statistic)
+    )
 
 
 def _rounded(values: Floats) -> Floats:

@@ -7,9 +7,11 @@ import numpy as np
 
 from surrogateshap.estimate.paper import fit_paper
 from surrogateshap.execute.models import Request
+from surrogateshap.games.encoded import Bools, Floats
 from surrogateshap.methods.protocol import Cost, Method, Scores
 from surrogateshap.methods.task import Task
 from surrogateshap.plan.pool import Pool, PoolRequest, build_fresh_pool
+from surrogateshap.text import digest
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,15 @@ class Published:
             inner = pool.masks.any(axis=1) & ~pool.masks.all(axis=1)
             level = np.array(levels)[inner]
             v_empty = task.ends(name)[0] if empty is None else empty
-            scores[name] = fit_paper(pool.masks[inner], level, v_empty, float(full or 0.0), task.seed).values
+            scores[name] = self._fit(task, pool.masks[inner], level, v_empty, float(full or 0.0))
         return Scores(scores)
+
+    def _fit(self, task: Task, masks: Bools, values: Floats, v_empty: float, v_full: float) -> Floats:
+        what = digest([masks.astype(int).tolist(), values.tolist(), v_empty, v_full])
+        return task.piece(
+            {"method": self.name, "fit": what},
+            lambda: {"values": fit_paper(masks, values, v_empty, v_full, task.seed).values},
+        )["values"]
 
     def _pool(self, task: Task) -> Pool:
         settings, spec = task.settings.surrogateshap_paper, task.compiled.spec
