@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 Rows = Callable[[], Iterable[np.ndarray]]
 """Opens the training images: chunks (m, H, W, C) uint8, in the same order each time."""
@@ -35,7 +35,7 @@ class Scale:
 
 
 def kept_at(timestep: int) -> float:
-    """ᾱ: the share of an image's variance that is left at a timestep of 1,000, on the linear schedule (Ho et al. 2020)."""
+    """ᾱ at a timestep of 1,000: the share of an image that is left, on the linear schedule (Ho et al. 2020)."""
     return float(np.prod(1 - np.linspace(1e-4, 0.02, _STEPS)[: timestep + 1]))
 
 
@@ -47,7 +47,7 @@ def scaled_down(images: np.ndarray, side: int) -> np.ndarray:
         return images
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    small = F.interpolate(pixels, size, mode="area").round().to(torch.uint8)
+    small = functional.interpolate(pixels, size, mode="area").round().to(torch.uint8)
     return np.asarray(small.permute(0, 2, 3, 1))
 
 
@@ -143,10 +143,10 @@ def _patches(images: torch.Tensor, scale: Scale) -> torch.Tensor:
     projection of the patch. Squares are summed once for all patches, which then take every `pool`th of the sums.
     """
     margin = (scale.patch - 1) // 2
-    padded = F.pad(images, (margin, margin, margin, margin))
+    padded = functional.pad(images, (margin, margin, margin, margin))
     if scale.pool > 1:
-        padded = F.avg_pool2d(padded, scale.pool, stride=1) * scale.pool
-    return F.unfold(padded, scale.patch // scale.pool, dilation=scale.pool).transpose(1, 2).contiguous()
+        padded = functional.avg_pool2d(padded, scale.pool, stride=1) * scale.pool
+    return functional.unfold(padded, scale.patch // scale.pool, dilation=scale.pool).transpose(1, 2).contiguous()
 
 
 def _mismatches(height: int, width: int, scale: Scale, device: torch.device | str) -> torch.Tensor:

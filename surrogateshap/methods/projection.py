@@ -10,6 +10,7 @@ own where pieces here must survive any kill.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -56,7 +57,7 @@ class Projection:
         for start in range(0, len(gradients), _PARAMETERS):
             some = gradients[start : start + _PARAMETERS] / _SIGNS**0.5
             generator = self._generator(name, start)
-            for low, high in zip(edges[:-1], edges[1:], strict=True):
+            for low, high in pairwise(edges):
                 place = torch.randint(int(low), int(high), (len(some),), generator=generator)
                 sign = torch.randint(0, 2, (len(some), 1), generator=generator, dtype=torch.int8).mul_(2).sub_(1)
                 out.index_add_(0, place.to(out.device), some * sign.to(out.device))
