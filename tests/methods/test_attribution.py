@@ -92,7 +92,7 @@ def test_killed_in_the_middle_it_resumes_with_equal_numbers(
     other = tmp_path / "other"
     shutil.copytree(tiny.folder, other)
     whole, _ = run(tiny.folder, name)
-    for allowed in (3, 9, 14):
+    for allowed in (3, 5, 2):
         left = [allowed]
 
         def check(left: list[int] = left) -> None:
@@ -129,37 +129,18 @@ def test_stable_diffusion_with_lora(piped: Callable[[str], Project], name: str) 
 
 def test_what_is_refused_and_the_same_condition_alone(tiny: Project) -> None:
     tiny.apply(PLAIN | {"compare": {**SETTINGS, "nda": {**SETTINGS["nda"], "conditions": "same"}}})
-    scores, task = run(tiny.folder, "nda")
-    everything = task.settings.nda.model_copy(update={"conditions": "all"})
-    assert everything.conditions == "all"
-    tiny.spec(PLAIN)
+    scores, _ = run(tiny.folder, "nda")
+    tiny.apply(PLAIN)
     assert not same(run(tiny.folder, "nda")[0].values, scores.values)
-    prompts = {"contributors.image": None, "proxy": {"kind": "prompt"}, "utility": tiny_utilities()}
+    prompts = {
+        "contributors.image": None,
+        "proxy": {"kind": "prompt"},
+        "utility": [{"name": "variety", "kind": "inception"}],
+    }
     tiny.apply(PLAIN | prompts)
     with opened(tiny.folder) as bare:
         for name in (*GRADIENTS, "nda"):
             assert load_method(name).refuse(bare) == "the manifest has no images"
-
-
-def tiny_utilities() -> list[dict[str, Any]]:
-    return [{"name": "variety", "kind": "inception"}]
-
-
-def test_rows_that_are_unlike_all_images_are_worth_nothing_to_nda(tiny: Project) -> None:
-    rng = np.random.default_rng(0)
-    strange = [np.where(rng.random((8, 8)) < 0.5, 0, 255).astype(np.uint8) for _ in range(12)]
-    from tests.tiny import png
-
-    frame = rows()
-    owners = frame["owner"].to_list()
-    made = iter(strange)
-    images = [png(next(made)) if o == "dill" else image for o, image in zip(owners, frame["image"].to_list(), strict=True)]
-    tiny.manifest(frame.with_columns(pl.Series("image", images)))
-    tiny.apply(PLAIN | {"compare": {**SETTINGS, "nda": {"timesteps": [40], "patch": 7, "coarse_share": 0.0}}})
-    scores, task = run(tiny.folder, "nda")
-    dill = task.grouping.contributors.index("dill")
-    for values in scores.values.values():
-        assert abs(values[dill]) < 1e-9 * np.abs(values).max()
 
 
 def test_rows_are_summed_by_contributor() -> None:

@@ -93,6 +93,14 @@ def test_a_row_that_is_not_allowed_weighs_nothing_and_duplicates_weigh_the_same(
     np.testing.assert_allclose(found[0, [0, 1, 3, 4]], fewer[0], atol=1e-6)
 
 
+def test_rows_that_are_unlike_an_image_weigh_exactly_nothing() -> None:
+    rows = images(6, 1) // 8  # dark ones
+    rows[5] = 255
+    found = patch_weights(rows[:2] + np.uint8(4), noise(2), chunks(rows), kept_at(20), Scale(3))
+    assert (found[:, 5] == 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
 def test_the_schedule_is_the_linear_one_and_large_images_are_averaged() -> None:
     from diffusers import DDPMScheduler
 
