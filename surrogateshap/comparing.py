@@ -9,6 +9,7 @@ from typing import Literal
 
 from threadpoolctl import threadpool_limits
 
+from surrogateshap.archive import is_archive
 from surrogateshap.errors import DeviceError, InterruptedRun, MissingExtraError, Problem, RunError, SpecError
 from surrogateshap.execute.evaluate import NotFiniteError
 from surrogateshap.methods import CATALOGUE, load_method
@@ -17,12 +18,20 @@ from surrogateshap.methods.protocol import Cost, Method
 from surrogateshap.methods.removal import TrainerOptions, coalitions_needed, retrained, with_removals
 from surrogateshap.methods.task import Task
 from surrogateshap.plan.anchors import Anchors, read_anchors
-from surrogateshap.plan.compile import Compiled
+from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.plan.rounds import courses
 from surrogateshap.record.comparison import ComparedMethod, ComparedUtility, ComparisonReport, MethodCost
 from surrogateshap.record.results import AnchorKind, Results
-from surrogateshap.store import Store
-from surrogateshap.targets import compiled_of_run, find_run, results_of
+from surrogateshap.store import RunRow, Store
+from surrogateshap.targets import (
+    compiled_of_run,
+    find_run,
+    is_file,
+    pins_of_plan,
+    results_of,
+    spec_of,
+    store_folder,
+)
 from surrogateshap.text import digest, harmless
 from surrogateshap.units import duration, listed, plural
 
@@ -70,15 +79,35 @@ def compare_target(
     stop: threading.Event,
 ) -> ComparisonReport:
     """The same for a run, or the finished run of a spec. Raises RunError where there is none such."""
-    opened, row = find_run(target, store)
+    opened, row, compiled = _find(target, store, allow_paths, allow_plugins)
     with opened:
-        results = results_of(opened, row)
-        compiled = compiled_of_run(target, opened, row, allow_paths, allow_plugins).with_execution(execution)
+        results, compiled = results_of(opened, row), compiled.with_execution(execution)
         with threadpool_limits(compiled.spec.execution.threads, user_api="blas"):
             if options.plan:
                 return compare(compiled, opened, results, options, say, stop)
             with Store.open(opened.root) as writable:
                 return compare(compiled, writable, results, options, say, stop)
+
+
+def _find(
+    target: str, store: Path | None, allow_paths: Sequence[Path], allow_plugins: Sequence[str]
+) -> tuple[Store, RunRow, Compiled]:
+    """A finished run, its store, which is open, and its spec. A spec's [compare] may have changed since the run."""
+    if is_file(target) and not is_archive(Path(target)):
+        spec, saved = spec_of(Path(target), allow_paths)
+        compiled = compile_spec(spec, allow_paths, allow_plugins, pins=pins_of_plan(saved))
+        opened = Store.existing(store_folder(spec, store))
+        row = opened.run(compiled.run) if opened is not None else None
+        if opened is not None and row is not None and row.results is not None:
+            return opened, row, compiled
+        if opened is not None:
+            opened.close()
+    opened, row = find_run(target, store)
+    try:
+        return opened, row, compiled_of_run(target, opened, row, allow_paths, allow_plugins)
+    except BaseException:
+        opened.close()
+        raise
 
 
 def compare(

@@ -67,7 +67,7 @@ def command(
     out: Path | None,
     **options: Any,
 ) -> int:
-    """The field's other methods on a finished run: would they say otherwise?
+    """Other methods on a finished run: how far they agree, and what they cost.
 
     Each values the same contributors for the same utilities. Told are agreement with retrained coalitions and with the
     run's own values, what removing the highest and the lowest contributors does, and what each method takes. What was

@@ -50,10 +50,8 @@ def _ranking(proxy: str, values: Floats, own: Floats) -> RankAgreement:
     pair = [_rounded(values), _rounded(own)]
     if any(np.ptp(each) == 0 for each in pair):
         return RankAgreement(proxy=proxy, spearman=None, kendall=None)
-    once = np.ones((1, len(values)), dtype=np.int64)
-    return RankAgreement(
-        proxy=proxy, spearman=float(spearman(*pair, once)[0]), kendall=float(kendalltau(*pair).statistic)
-    )
+    rho = float(spearman(values, own, np.ones((1, len(values)), dtype=np.int64))[0])
+    return RankAgreement(proxy=proxy, spearman=rho, kendall=float(kendalltau(*pair).statistic))
 
 
 def _rounded(values: Floats) -> Floats:

@@ -90,6 +90,14 @@ UNHASHED = {
     "execution.slurm.memory_gb",
     "execution.slurm.hours",
     "fidelity.trainer",
+    "compare.methods",
+    "compare.images",
+    "compare.rows_per_contributor",
+    "compare.coalitions",
+    "compare.surrogateshap_paper.coalitions",
+    "compare.surrogateshap_paper.images",
+    "compare.similarity.rows",
+    "compare.similarity.images",
 }
 
 
