@@ -15,9 +15,10 @@ from surrogateshap.methods import load_method, patches, trak
 from surrogateshap.methods.protocol import Scores
 from surrogateshap.methods.rows import by_contributor
 from surrogateshap.methods.task import Task
+from surrogateshap.plan.compile import compile_spec
 from surrogateshap.store import Store
-from surrogateshap.targets import compiled_of_run, find_run, results_of
-from tests.tiny import Project, rows
+from surrogateshap.targets import results_of
+from tests.tiny import STORE, Project, rows
 
 GRADIENTS = ("trak", "d_trak", "journey_trak")
 SETTINGS: dict[str, Any] = {
@@ -33,12 +34,11 @@ PLAIN: dict[str, Any] = {"compare": SETTINGS, "budget": {"images_per_contributor
 @contextmanager
 def opened(folder: Path, check: Callable[[], None] = lambda: None) -> Iterator[Task]:
     """The task of a project's finished run."""
-    target = str(folder / "spec.toml")
-    found, row = find_run(target, None)
-    with found:
-        results, compiled = results_of(found, row), compiled_of_run(target, found, row, (), ())
-        with Store.open(found.root) as store:
-            yield Task(compiled, store, results, "owner", check=check)
+    compiled = compile_spec(folder / "spec.toml")
+    with Store.open(folder / STORE) as store:
+        row = store.run(compiled.run)
+        assert row is not None
+        yield Task(compiled, store, results_of(store, row), "owner", check=check)
 
 
 def run(folder: Path, name: str, check: Callable[[], None] = lambda: None) -> tuple[Scores, Task]:
@@ -130,7 +130,7 @@ def test_stable_diffusion_with_lora(piped: Callable[[str], Project], name: str) 
 def test_what_is_refused_and_the_same_condition_alone(tiny: Project) -> None:
     tiny.apply(PLAIN | {"compare": {**SETTINGS, "nda": {**SETTINGS["nda"], "conditions": "same"}}})
     scores, _ = run(tiny.folder, "nda")
-    tiny.apply(PLAIN)
+    tiny.spec(PLAIN)
     assert not same(run(tiny.folder, "nda")[0].values, scores.values)
     prompts = {
         "contributors.image": None,
