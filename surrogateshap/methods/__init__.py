@@ -19,6 +19,10 @@ CATALOGUE: Mapping[str, str] = MappingProxyType(
         "clip_similarity": "similarity",
         "encoder_similarity": "similarity",
         "own_utility": "similarity",
+        "nda": "patches",
+        "trak": "trak",
+        "d_trak": "trak",
+        "journey_trak": "trak",
     }
 )
 """Method's name -> the module that has it among its METHODS, in the order in which they are shown."""
