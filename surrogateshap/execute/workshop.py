@@ -194,11 +194,11 @@ class Workshop:
         import torch
 
         chosen = model or self.model
-        images = list(self._in_batches(_MODEL, len(requests), lambda at: chosen.generate(requests[at])))
+        images = list(self.in_batches(_MODEL, len(requests), lambda at: chosen.generate(requests[at])))
         where = {"device": self.device_name, "dtype": chosen.dtype, "threads": torch.get_num_threads()}
         return np.concatenate(images), where
 
-    def _in_batches(self, who: str, number: int, work: Callable[[slice], T]) -> Iterator[T]:
+    def in_batches(self, who: str, number: int, work: Callable[[slice], T]) -> Iterator[T]:
         """Work on 0 to `number`, in batches that are halved whenever the device has too little memory.
 
         Raises DeviceError where one image alone is too much.
@@ -276,7 +276,7 @@ class Workshop:
         """What an encoder says of images (N, H, W, C) uint8, in batches."""
         self.prepare(encoder)
         chosen = self._encoders[encoder.name]
-        parts = list(self._in_batches(encoder.name, len(images), lambda at: chosen.encode(images[at])))
+        parts = list(self.in_batches(encoder.name, len(images), lambda at: chosen.encode(images[at])))
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
         )

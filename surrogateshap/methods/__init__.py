@@ -23,6 +23,10 @@ CATALOGUE: Mapping[str, str] = MappingProxyType(
         "trak": "trak",
         "d_trak": "trak",
         "journey_trak": "trak",
+        "fine_tuning": "fine_tuning",
+        "sparse_fine_tuning": "sparse_fine_tuning",
+        "group_unlearning": "unlearning",
+        "mirrored_unlearning": "unlearning",
     }
 )
 """Method's name -> the module that has it among its METHODS, in the order in which they are shown."""

@@ -25,6 +25,10 @@ MethodName = Literal[
     "trak",
     "d_trak",
     "journey_trak",
+    "fine_tuning",
+    "sparse_fine_tuning",
+    "group_unlearning",
+    "mirrored_unlearning",
 ]
 """Every method that `surrogateshap compare` knows."""
 
@@ -103,6 +107,75 @@ class JourneySection(TrakSection):
     """Of the sampler along whose trajectory gradients are averaged."""
 
 
+class TrainingSection(Section):
+    """How a method trains each of its models."""
+
+    steps: int = Field(default=100, ge=1, le=1_000_000, json_schema_extra=EXECUTION)
+    """Optimizer steps of each model."""
+    batch: int = Field(default=64, ge=1, le=65_536, json_schema_extra=EXECUTION)
+    """Rows per step, taken at once as far as `execution.batch_size` allows."""
+    learning_rate: float = Field(default=1e-4, gt=0, le=1, json_schema_extra=EXECUTION)
+    """Of AdamW, without weight decay."""
+    schedule: Literal["constant", "cosine"] = Field(default="constant", json_schema_extra=EXECUTION)
+    """Of the learning rate: as it is, or a short rise and half a cosine down to zero."""
+    drop_condition: float = Field(default=0.1, ge=0, lt=1, json_schema_extra=EXECUTION)
+    """Share of rows that are trained without their condition, for classifier-free guidance."""
+    rank: int = Field(default=16, ge=1, le=4_096, json_schema_extra=EXECUTION)
+    """Of the LoRA that is trained of a pipeline; class-conditional UNets are trained as a whole."""
+
+
+class FineTuningSection(TrainingSection):
+    """`fine_tuning`: the frozen model, fine-tuned on each coalition's rows."""
+
+    coalitions: int = Field(default=100, ge=4, lt=2**31, json_schema_extra=EXECUTION)
+    """Drawn, each a model; all where there are no more."""
+    schedule: Literal["constant", "cosine"] = Field(default="cosine", json_schema_extra=EXECUTION)
+    """Of the learning rate: as it is, or a short rise and half a cosine down to zero."""
+
+
+class SparseFineTuningSection(TrainingSection):
+    """`sparse_fine_tuning`: a pruned model, fine-tuned on each coalition's rows."""
+
+    coalitions: int = Field(default=500, ge=4, lt=2**31, json_schema_extra=EXECUTION)
+    """Drawn, each a model; all where there are no more."""
+    steps: int = Field(default=1_000, ge=1, le=1_000_000, json_schema_extra=EXECUTION)
+    """Optimizer steps of each model."""
+    batch: int = Field(default=128, ge=1, le=65_536, json_schema_extra=EXECUTION)
+    """Rows per step, taken at once as far as `execution.batch_size` allows."""
+    pruned: float = Field(default=0.3, ge=0, lt=1, json_schema_extra=EXECUTION)
+    """Share of each layer's weights, the smallest, that are set to zero and stay so; of a LoRA, of its ranks."""
+    recovery_steps: int = Field(default=10_000, ge=0, le=10_000_000, json_schema_extra=EXECUTION)
+    """Of the pruned model on all rows, before coalitions; as many before pruning where a LoRA is trained."""
+
+
+class GroupUnlearningSection(TrainingSection):
+    """`group_unlearning`: the frozen model, made to forget each contributor."""
+
+    steps: int = Field(default=200, ge=1, le=1_000_000, json_schema_extra=EXECUTION)
+    """Optimizer steps of each model."""
+    learning_rate: float = Field(default=1e-5, gt=0, le=1, json_schema_extra=EXECUTION)
+    """Of AdamW, without weight decay."""
+    forget: float = Field(default=0.03, ge=0, le=100, json_schema_extra=EXECUTION)
+    """Weight of the loss on the forgotten rows beside that on the others."""
+    neighbours: int = Field(default=10, ge=1, le=1_000, json_schema_extra=EXECUTION)
+    """Rows of others that a forgotten row is led to instead."""
+    candidates: int = Field(default=4_096, ge=1, le=1_000_000, json_schema_extra=EXECUTION)
+    """Rows of others among which these are looked for, evenly spread, at most."""
+
+
+class MirroredUnlearningSection(Section):
+    """`mirrored_unlearning`: the frozen model, made to forget its own images, and what that does to the rows."""
+
+    rank: int = Field(default=16, ge=1, le=4_096, json_schema_extra=EXECUTION)
+    """Of the LoRA in whose weights a pipeline forgets; class-conditional UNets forget in all of theirs."""
+    levels: int = Field(default=10, ge=1, le=1_000, json_schema_extra=EXECUTION)
+    """Of noise, at which losses and gradients are taken."""
+    radius: float = Field(default=0.01, gt=0, le=10, json_schema_extra=EXECUTION)
+    """How far the model goes, as the root of the mean square of what its loss on a row changes by."""
+    damping: float = Field(default=0.1, gt=0, le=1_000, json_schema_extra=EXECUTION)
+    """Added to the diagonal of the Fisher information, in units of its mean."""
+
+
 class CompareSection(Section):
     """Other methods on the same contributors and utilities, for `surrogateshap compare`; changes no result of a run."""
 
@@ -121,3 +194,7 @@ class CompareSection(Section):
     trak: TrakSection = TrakSection()
     d_trak: TrakSection = TrakSection()
     journey_trak: JourneySection = JourneySection()
+    fine_tuning: FineTuningSection = FineTuningSection()
+    sparse_fine_tuning: SparseFineTuningSection = SparseFineTuningSection()
+    group_unlearning: GroupUnlearningSection = GroupUnlearningSection()
+    mirrored_unlearning: MirroredUnlearningSection = MirroredUnlearningSection()

@@ -68,6 +68,11 @@ class TrainingSchedule:
         """(N,) float32: the share of noise at timesteps of flow matching."""
         return self._levels.to(timesteps.device, torch.float32)[timesteps]
 
+    def shares(self, timesteps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N,) float32 each: what a sample and its noise are multiplied by at timesteps (N,)."""
+        levels = self._levels.to(timesteps.device, torch.float32)[timesteps]
+        return (1 - levels, levels) if self.flow else (levels.sqrt(), (1 - levels).sqrt())
+
     def noised(
         self, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,13 +81,13 @@ class TrainingSchedule:
         Diffusion: as `TrainingNoise.noised`. Flow matching: x = (1 − σ)·x₀ + σ·ε, predicted is ε − x₀ (Esser et al.
         2024, arXiv 2403.03206, equations 13 and 14: the conditional flow matching loss of rectified flow).
         """
-        shape = (-1, *[1] * (clean.ndim - 1))
-        if self.flow:
-            added = self.sigmas(timesteps).reshape(shape)
-            return (1 - added) * clean + added * noise, noise - clean
-        alphas = self._levels.to(clean.device, torch.float32)[timesteps].reshape(shape)
-        kept, added = alphas.sqrt(), (1 - alphas).sqrt()
-        targets = {"epsilon": noise, "sample": clean, "v_prediction": kept * noise - added * clean}
+        kept, added = (each.reshape(-1, *[1] * (clean.ndim - 1)) for each in self.shares(timesteps))
+        targets = {
+            "epsilon": noise,
+            "sample": clean,
+            "v_prediction": kept * noise - added * clean,
+            "flow": noise - clean,
+        }
         return kept * clean + added * noise, targets[self._predicts]
 
     def split(
