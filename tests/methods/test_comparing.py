@@ -155,6 +155,18 @@ def test_removals_are_retrained_once_and_only_when_allowed(ran: Project) -> None
     assert (ran.folder / "ran.txt").read_text().split() == trained
 
 
+def test_removals_by_fine_tuning(ran: Project) -> None:
+    changes = {**CHANGES, "compare": {**CHANGES["compare"], "fine_tuning": {"steps": 2, "batch": 8}}}
+    asked = {"methods": ["image_proxy"], "counterfactual": "fine_tuning"}
+    spec = str(ran.spec(changes))
+    report = api.compare_methods(spec, **asked)  # type: ignore[arg-type]
+    for one in report.methods[0].utilities:
+        assert [each.contributors for each in one.removals] == [1, 2]
+    assert len({each.without_top for one in report.methods[0].utilities for each in one.removals}) > 3
+    again = api.compare_methods(spec, **asked)  # type: ignore[arg-type]
+    assert again.methods[0].utilities == report.methods[0].utilities
+
+
 def test_who_is_removed() -> None:
     top, bottom = without(np.array([0.1, 3.0, -1.0, 2.0, -1.0]), 2)
     assert top.tolist() == [True, False, True, False, True]
