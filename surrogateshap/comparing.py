@@ -12,10 +12,11 @@ from threadpoolctl import threadpool_limits
 from surrogateshap.archive import is_archive
 from surrogateshap.errors import DeviceError, InterruptedRun, MissingExtraError, Problem, RunError, SpecError
 from surrogateshap.execute.evaluate import NotFiniteError
+from surrogateshap.execute.trainer import shown
 from surrogateshap.methods import CATALOGUE, load_method
 from surrogateshap.methods.measures import measures
 from surrogateshap.methods.protocol import Cost, Method
-from surrogateshap.methods.removal import TrainerOptions, coalitions_needed, retrained, with_removals
+from surrogateshap.methods.removal import TrainerOptions, coalitions_needed, fine_tuned, retrained, with_removals
 from surrogateshap.methods.task import Task
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.compile import Compiled, compile_spec
@@ -136,6 +137,7 @@ def compare(
     chosen = _chosen(task, options)
     if options.plan:
         return _report(task, results, truth, [_planned(task, method) for method in chosen], None)
+    _check_counterfactual(task, options)
     with store.lock(), store.using(compiled.run):
         methods = [_run(task, method, truth.anchors) for method in chosen]
         if options.counterfactual is not None:
@@ -227,15 +229,34 @@ def _run(task: Task, method: Method, anchors: Anchors | None) -> ComparedMethod:
     )
 
 
+def _check_counterfactual(task: Task, options: CompareOptions) -> None:
+    """Before anything runs, whether models can be made. Raises SpecError."""
+    problem = task.compiled.checked.loaded.problem
+    if options.counterfactual == "fine_tuning":
+        why = load_method("fine_tuning").refuse(task)
+        if why is not None:
+            raise SpecError([Problem("--counterfactual", 0, "", f"models can't be fine-tuned: {why}")])
+    elif options.counterfactual == "trainer":
+        key, command = ("fidelity", "trainer"), task.compiled.spec.fidelity.trainer
+        if not command:
+            remedy = 'Name the command that trains one: trainer = ["{python}", "train.py", "{rows}", "{out}"].'
+            raise SpecError([problem(key, "there is no command to train models with", remedy)])
+        if not options.allow_commands:
+            remedy = f"It would run {shown(command)}\nRead what that does; then allow it with --allow-commands."
+            raise SpecError([problem(key, "commands of a spec run only when allowed", remedy)])
+
+
 def _with_removals(
     task: Task, methods: list[ComparedMethod], options: CompareOptions, stop: threading.Event
 ) -> list[ComparedMethod]:
     masks = coalitions_needed(methods)
     if not len(masks):
         return methods
-    folder = task.store.root / "compare" / task.grouping.name
-    trainer = TrainerOptions(folder, options.allow_commands, options.timeout)
-    values = retrained(task, masks, trainer, stop)
+    if options.counterfactual == "fine_tuning":
+        values = fine_tuned(task, masks)
+    else:
+        folder = task.store.root / "compare" / task.grouping.name
+        values = retrained(task, masks, TrainerOptions(folder, options.allow_commands, options.timeout), stop)
     return [with_removals(method, values) for method in methods]
 
 

@@ -1,7 +1,7 @@
 """Counterfactuals: models really made without the contributors that methods rank highest, and lowest."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,11 +94,10 @@ def _read(task: Task, table: Path) -> Values:
     }
 
 
-def evaluated(task: Task, masks: Bools, value: Callable[[Bools], Mapping[str, float]]) -> Values:
-    """The same of models that a method makes, one by one."""
-    found = {}
-    for number, mask in enumerate(masks, 1):
-        task.check()
-        task.say(f"model {number} of {len(masks)} without some contributors")
-        found[mask.tobytes()] = value(mask)
-    return found
+def fine_tuned(task: Task, masks: Bools) -> Values:
+    """The same of models that `fine_tuning` makes, with its settings; those that it has made are taken from it."""
+    from surrogateshap.methods.fine_tuning import fine_tuned_values
+
+    task.say(f"{plural(len(masks), 'model')} without some contributors")
+    values = fine_tuned_values(task, masks)
+    return {mask.tobytes(): found for mask, found in zip(masks, values, strict=True)}

@@ -89,3 +89,19 @@ class TrainingSchedule:
             "flow": noise - clean,
         }
         return kept * clean + added * noise, targets[self._predicts]
+
+    def split(
+        self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clean samples and the noise that a prediction stands for, both (N, ...): the inverse of `noised`."""
+        shape = (-1, *[1] * (noisy.ndim - 1))
+        if self.flow:
+            added = self.sigmas(timesteps).reshape(shape)
+            return noisy - added * predicted, noisy + (1 - added) * predicted
+        alphas = self._levels.to(noisy.device, torch.float32)[timesteps].reshape(shape)
+        kept, added = alphas.sqrt(), (1 - alphas).sqrt()
+        if self._predicts == "v_prediction":
+            return kept * noisy - added * predicted, added * noisy + kept * predicted
+        if self._predicts == "sample":
+            return predicted, (noisy - kept * predicted) / added
+        return (noisy - added * predicted) / kept, predicted

@@ -39,11 +39,11 @@ class Prepared:
 class Trainable(Protocol):
     """A model's denoiser, open for gradients; its autoencoder and text encoders stay frozen."""
 
+    schedule: TrainingSchedule
     timesteps: int
     """Of the training schedule: a row's timestep is one of 0 (little noise) to `timesteps` − 1."""
     denoiser: torch.nn.Module
     model: Model
-    schedule: TrainingSchedule
 
     @property
     def device(self) -> torch.device:
@@ -64,6 +64,10 @@ class Trainable(Protocol):
 
     def conditions(self, requests: Sequence[Request]) -> tuple[Tensors, Tensors]:
         """The requests' conditions alone: those of each row, and what all rows share."""
+        ...
+
+    def noise(self, requests: Sequence[Request]) -> torch.Tensor:
+        """(N, ...): what the requests' images start from, as `generate` draws it."""
         ...
 
     def outputs(
@@ -166,6 +170,22 @@ class OpenModel(ABC):
             for name, each in self._trained.items():
                 each.copy_(state[name])
 
+    def noise(self, requests: Sequence[Request]) -> torch.Tensor:
+        """What their images start from."""
+        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+        drawn = [torch.randn(self._shape, generator=generator, dtype=self._dtype) for generator in generators]
+        return torch.stack(drawn).to(self.device).float()
+
+    @property
+    @abstractmethod
+    def _shape(self) -> tuple[int, int, int]:
+        """Of one sample, channels first."""
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """In which noise is drawn."""
+        return torch.float32
+
     @abstractmethod
     def clean(self, requests: Sequence[Request]) -> torch.Tensor:
         """The requests' sources."""
@@ -201,6 +221,11 @@ class TrainableUNet(OpenModel):
         super().__init__(model, model.unet, TrainingSchedule(model.trained, flow=False))
         self._model = model
         self._trained = dict(model.unet.requires_grad_(True).named_parameters())
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        card = self._model.card
+        return card.channels, card.height, card.width
 
     def clean(self, requests: Sequence[Request]) -> torch.Tensor:
         """(N, C, H, W), from -1 to 1."""

@@ -24,6 +24,8 @@ class _TrainablePipeline(OpenModel):
     """A latent text-to-image pipeline."""
 
     flow = False
+    packed = 1
+    """Latents a side that are packed into one token."""
 
     def __init__(self, model: PipelineModel, rank: int | None, seed: int) -> None:
         pipeline = model.pipeline
@@ -60,6 +62,13 @@ class _TrainablePipeline(OpenModel):
 
     def _shared(self) -> Tensors:
         return {}
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        # Rounded to what the pipeline packs: two latents a side where it packs them.
+        factor = self.pipeline.vae_scale_factor * self.packed
+        height, width = self.card.height // factor, self.card.width // factor
+        return self.pipeline.vae.config.latent_channels, height * self.packed, width * self.packed
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -142,10 +151,17 @@ class TrainableFlux(_TrainablePipeline):
     """FLUX.1: latents packed in two by two, the guidance of distilled models as they are sampled with."""
 
     flow = True
+    packed = 2
 
     def clean(self, requests: Sequence[Request]) -> torch.Tensor:
         """(N, tokens, channels)."""
-        latents = super().clean(requests)
+        return self._pack(super().clean(requests))
+
+    def noise(self, requests: Sequence[Request]) -> torch.Tensor:
+        """(N, tokens, channels)."""
+        return self._pack(super().noise(requests))
+
+    def _pack(self, latents: torch.Tensor) -> torch.Tensor:
         rows, channels, height, width = latents.shape
         return self.pipeline._pack_latents(latents, rows, channels, height, width)  # type: ignore[no-any-return]
 
