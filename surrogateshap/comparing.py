@@ -3,7 +3,7 @@
 import difflib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -203,9 +203,16 @@ def _cost(cost: Cost, *, measured: bool) -> MethodCost:
     return MethodCost(**known, seconds=round(seconds, 3) if measured or seconds else None)
 
 
+def _timed(task: Task, cost: Cost) -> Cost:
+    """With the time that images take, where they are all that takes any and nothing is said of it."""
+    if cost.seconds or cost.training_steps or cost.gradients:
+        return cost
+    return replace(cost, seconds=task.seconds_of_images(cost.images) or 0.0)
+
+
 def _planned(task: Task, method: Method) -> ComparedMethod:
     refused = method.refuse(task)
-    stated = None if refused else _cost(method.cost(task), measured=False)
+    stated = None if refused else _cost(_timed(task, method.cost(task)), measured=False)
     return ComparedMethod(name=method.name, title=method.title, paper=method.paper, refused=refused, stated=stated)
 
 
