@@ -148,9 +148,7 @@ class TestMirror:
         assert sum(float((metric[name] * each**2).sum()) for name, each in step.items()) == pytest.approx(1)
         for name, each in step.items():
             torch.testing.assert_close(each * length, own[name] / metric[name], rtol=1e-3, atol=1e-4)
-        changed = mirror.losses(requests, mirror.beside(step, 1e-4)) - mirror.losses(
-            requests, mirror.beside(step, -1e-4)
-        )
+        after, opposite = (mirror.losses(requests, mirror.beside(step, part)) for part in (1e-4, -1e-4))
         for request, change in zip(requests, (after - opposite) / 2e-4, strict=True):
             gradient = mirror.gradient([request], np.ones(1))
             expected = sum(float((gradient[name] * each).sum()) for name, each in step.items())
