@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from polars import DataFrame
 
-    from surrogateshap.comparing import Counterfactual
     from surrogateshap.events import Emit, Event, GameInfo
     from surrogateshap.plan.glance import Glance
     from surrogateshap.plan.model import Plan
@@ -487,46 +486,24 @@ def diff(
     return compare(*sides)
 
 
-def compare_methods(
-    target: str,
-    *,
-    methods: Sequence[str] | None = None,
-    grouping: str | None = None,
-    against: Path | None = None,
-    kind: "AnchorKind" = "retrained",
-    counterfactual: "Counterfactual | None" = None,
-    allow_commands: bool = False,
-    timeout: float | None = None,
-    plan: bool = False,
-    store: Path | None = None,
-    allow_paths: Sequence[Path] = (),
-    allow_plugins: Sequence[str] = (),
-    execution: Mapping[str, object] = MappingProxyType({}),
-    say: Callable[[str], None] = _silent,
-    stop: threading.Event | None = None,
-) -> "ComparisonReport":
-    """Other methods on the contributors and utilities of a finished run, with their agreement and their cost.
+def compare_methods(target: str, **asked: Any) -> "ComparisonReport":
+    """Other methods on a finished run, with their agreement and their cost, as `comparing.compare_methods` says."""
+    from surrogateshap.comparing import compare_methods as compare
 
-    `methods` are names, or `["all"]`; by default those of the spec's [compare], or all that neither train models nor
-    make images for each coalition. `against` is a table of retrained coalitions, as for `evaluate`, in place of the
-    spec's. `counterfactual` asks for models without the contributors that each method ranks highest and lowest:
-    `trainer` by the spec's command, which needs `allow_commands`, each within `timeout` seconds; `fine_tuning` by short
-    fine-tuning. With `plan` nothing runs, and costs are stated alone. What is finished is kept in the store, and
-    setting `stop` ends it with InterruptedRun. Raises SpecError, RunError where there is no such run.
+    return compare(target, **asked)
+
+
+def comparisons(target: str, *, store: Path | None = None) -> "tuple[ComparisonReport, ...]":
+    """What `compare_methods` last said of a finished run, one for each grouping; nothing is computed.
+
+    Raises RunError where there is no such run.
     """
-    from surrogateshap.comparing import CompareOptions, compare_target
+    from surrogateshap.record.comparison import kept
 
-    options = CompareOptions(
-        methods=None if methods is None else tuple(methods),
-        grouping=grouping,
-        against=against,
-        kind=kind,
-        counterfactual=counterfactual,
-        allow_commands=allow_commands,
-        timeout=timeout,
-        plan=plan,
-    )
-    return compare_target(target, options, store, allow_paths, allow_plugins, execution, say, stop or threading.Event())
+    opened, row = find_run(target, store)
+    with opened:
+        groupings = dict.fromkeys(game.grouping for game in results_of(opened, row).games)
+        return kept(opened, row.run, groupings)
 
 
 def schema() -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import difflib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from threadpoolctl import threadpool_limits
@@ -21,7 +22,7 @@ from surrogateshap.methods.task import Task
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.plan.rounds import courses
-from surrogateshap.record.comparison import ComparedMethod, ComparedUtility, ComparisonReport, MethodCost
+from surrogateshap.record.comparison import ComparedMethod, ComparedUtility, ComparisonReport, MethodCost, keep
 from surrogateshap.record.results import AnchorKind, Results
 from surrogateshap.store import RunRow, Store
 from surrogateshap.targets import (
@@ -69,25 +70,53 @@ class _Truth:
     notes: tuple[str, ...] = field(default=())
 
 
-def compare_target(
+def compare_methods(
     target: str,
-    options: CompareOptions,
-    store: Path | None,
-    allow_paths: Sequence[Path],
-    allow_plugins: Sequence[str],
-    execution: Mapping[str, object],
-    say: Callable[[str], None],
-    stop: threading.Event,
+    *,
+    methods: Sequence[str] | None = None,
+    grouping: str | None = None,
+    against: Path | None = None,
+    kind: AnchorKind = "retrained",
+    counterfactual: Counterfactual | None = None,
+    allow_commands: bool = False,
+    timeout: float | None = None,
+    plan: bool = False,
+    store: Path | None = None,
+    allow_paths: Sequence[Path] = (),
+    allow_plugins: Sequence[str] = (),
+    execution: Mapping[str, object] = MappingProxyType({}),
+    say: Callable[[str], None] = lambda _: None,
+    stop: threading.Event | None = None,
 ) -> ComparisonReport:
-    """The same for a run, or the finished run of a spec. Raises RunError where there is none such."""
+    """Other methods on the contributors and utilities of a finished run, named by itself or by its spec.
+
+    `methods` are names, or `["all"]`; by default those of the spec's [compare], or all that neither train models nor
+    make images for each coalition. `against` is a table of retrained coalitions, as for `evaluate`, in place of the
+    spec's. `counterfactual` asks for models without the contributors that each method ranks highest and lowest:
+    `trainer` by the spec's command, which needs `allow_commands`, each within `timeout` seconds; `fine_tuning` by short
+    fine-tuning. With `plan` nothing runs, and costs are stated alone. `execution` are keys of the spec's [execution] in
+    place of what it says. `say` is told one line per step. What is finished is kept in the store, and setting `stop`
+    ends it with InterruptedRun. Raises SpecError, and RunError where there is no such run.
+    """
+    options = CompareOptions(
+        methods=None if methods is None else tuple(methods),
+        grouping=grouping,
+        against=against,
+        kind=kind,
+        counterfactual=counterfactual,
+        allow_commands=allow_commands,
+        timeout=timeout,
+        plan=plan,
+    )
     opened, row, compiled = _find(target, store, allow_paths, allow_plugins)
+    stopped = stop or threading.Event()
     with opened:
         results, compiled = results_of(opened, row), compiled.with_execution(execution)
         with threadpool_limits(compiled.spec.execution.threads, user_api="blas"):
-            if options.plan:
-                return compare(compiled, opened, results, options, say, stop)
+            if plan:
+                return compare(compiled, opened, results, options, say, stopped)
             with Store.open(opened.root) as writable:
-                return compare(compiled, writable, results, options, say, stop)
+                return compare(compiled, writable, results, options, say, stopped)
 
 
 def _find(
@@ -143,13 +172,8 @@ def compare(
         if options.counterfactual is not None:
             methods = _with_removals(task, methods, options, stop)
         made = _report(task, results, truth, methods, options.counterfactual)
-        store.remember(report_key(results.run), store.put_json(made.model_dump(mode="json")), "compare")
+        keep(store, made)
     return made
-
-
-def report_key(run: str) -> str:
-    """Of the last report of a run's methods."""
-    return digest({"comparison": run})
 
 
 def _grouping(compiled: Compiled, asked: str | None) -> str:
@@ -203,9 +227,16 @@ def _cost(cost: Cost, *, measured: bool) -> MethodCost:
     return MethodCost(**known, seconds=round(seconds, 3) if measured or seconds else None)
 
 
+def _timed(task: Task, cost: Cost) -> Cost:
+    """With the time that images take, where they are all that takes any and nothing is said of it."""
+    if cost.seconds or cost.training_steps or cost.gradients:
+        return cost
+    return replace(cost, seconds=task.seconds_of_images(cost.images) or 0.0)
+
+
 def _planned(task: Task, method: Method) -> ComparedMethod:
     refused = method.refuse(task)
-    stated = None if refused else _cost(method.cost(task), measured=False)
+    stated = None if refused else _cost(_timed(task, method.cost(task)), measured=False)
     return ComparedMethod(name=method.name, title=method.title, paper=method.paper, refused=refused, stated=stated)
 
 
@@ -288,5 +319,11 @@ def _report(
             for name in task.utilities
         ),
         methods=tuple(methods),
+        truth="" if anchors is None else _digest(anchors),
         notes=truth.notes,
     )
+
+
+def _digest(anchors: Anchors) -> str:
+    values = {name: level.tolist() for name, level in anchors.values.items()}
+    return digest({"masks": anchors.masks.astype(int).tolist(), "values": values})

@@ -95,7 +95,10 @@ class Filler:
         for pool in pools:
             made |= {self.found[key][0]: None for key in pool.keys if key in self.found}
             measured |= {encoder.digest for encoder in self._filling(pool).encoders.values()}
-        return seconds_of(self._store, made, measured)
+        wanted = [*made, *(keys.encoding(encoder, name) for name in made for encoder in sorted(measured))]
+        there = self._store.lookup(keys.spent(name) for name in wanted)
+        documents = (self._store.get_json(there[key]) for name in wanted if (key := keys.spent(name)) in there)
+        return float(sum(document["seconds"] for document in documents if document is not None))
 
     def encode_references(self, name: str) -> None:
         """All that one encoder's games compare the pools' images with."""
@@ -230,12 +233,3 @@ class Filler:
         for (named, device), (units, seconds) in self._speeds.items():
             if named == stage and units and seconds > 0:
                 self._store.add_rate(key.kind, key.subject, device, units * key.per_unit, seconds)
-
-
-def seconds_of(store: Store, made: Iterable[str], encoders: Iterable[str]) -> float:
-    """What objects of images, by name, took to generate, and to encode by encoders, by digest, as far as measured."""
-    objects = list(made)
-    wanted = [*objects, *(keys.encoding(encoder, name) for name in objects for encoder in sorted(encoders))]
-    there = store.lookup(keys.spent(name) for name in wanted)
-    documents = (store.get_json(there[key]) for name in wanted if (key := keys.spent(name)) in there)
-    return float(sum(document["seconds"] for document in documents if document is not None))

@@ -30,7 +30,8 @@ class Classical:
 
     def cost(self, task: Task) -> Cost:
         """The run's pool: coalitions cost no images."""
-        return Cost(images=len(task.designs_of(task.proxy)[0].pool.keys))
+        design = task.designs_of(task.proxy)[0]
+        return Cost(images=len(design.pool.keys), seconds=task.seconds_of_pool(design) or 0.0)
 
     def run(self, task: Task) -> Scores:
         """No value function of its own: it is the run's."""

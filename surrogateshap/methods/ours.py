@@ -22,7 +22,8 @@ class Proxy:
 
     def cost(self, task: Task) -> Cost:
         """The run's pool."""
-        return Cost(images=len(task.designs_of(self.proxy)[0].pool.keys))
+        design = task.designs_of(self.proxy)[0]
+        return Cost(images=len(design.pool.keys), seconds=task.seconds_of_pool(design) or 0.0)
 
     def run(self, task: Task) -> Scores:
         """From the run's results; v of the run's own game."""

@@ -11,7 +11,6 @@ import numpy as np
 from surrogateshap.execute.beside import decode_rows
 from surrogateshap.execute.damage import DamagedError
 from surrogateshap.execute.evaluate import Features, Game, make_game
-from surrogateshap.execute.fill import seconds_of
 from surrogateshap.execute.image_sets import ImageSets
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.shards import Item, cut
@@ -21,6 +20,7 @@ from surrogateshap.methods.protocol import Cost
 from surrogateshap.plan import keys
 from surrogateshap.plan.check_encoders import EncoderInput
 from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.costs import rate_key
 from surrogateshap.plan.manifest import Grouping, spread
 from surrogateshap.plan.pool import Pool, PoolRequest, build_anchor_pool
 from surrogateshap.record.anchors import rows_digest
@@ -237,16 +237,18 @@ class Task:
         return Generated(pool, self._read_images(pool), self.requests(pool))
 
     def _generate(self, pool: Pool, *, again: bool = False) -> dict[str, np.ndarray]:
-        """Makes what the store lacks, which is counted as made for the method whoever made it, unless `again`."""
+        """Makes what the store lacks. Unless `again`, all of it is counted as made for the method, whoever made it."""
+        ready = 0
         for shard in cut(pool, self.compiled.spec.execution.batch_size):
             there = self.store.find_images([item.key for item in shard])
             missing = [item for item in shard if item.key not in there]
+            ready += len(there)
             if missing:
                 self.check()
                 images, _ = self.workshop.make(self.workshop.requests(missing))
                 self.store.add_images(self.store.put_arrays({"images": images}), [item.key for item in missing])
         if not again:
-            self.count(images=len(pool.keys))
+            self.count(images=len(pool.keys), seconds=self.seconds_of_images(ready) or 0.0)
         return {}
 
     def _read_images(self, pool: Pool) -> np.ndarray:
@@ -363,10 +365,24 @@ class Task:
 
     def count_pool(self, design: GameDesign) -> None:
         """A method uses a game's pool: it counts as if made for the method."""
-        found = self.store.find_images(design.pool.keys)
-        encoders = {encoder.digest for one in self.designs_of(design.info.proxy) for encoder in one.encoders}
-        seconds = seconds_of(self.store, dict.fromkeys(name for name, _ in found.values()), encoders)
-        self.count(images=len(design.pool.keys), seconds=seconds)
+        self.count(images=len(design.pool.keys), seconds=self.seconds_of_pool(design) or 0.0)
+
+    def seconds_of_pool(self, design: GameDesign) -> float | None:
+        """What making and encoding a game's pool takes at the speed that was measured last; None where none was."""
+        pool = design.pool
+        encoders = {encoder.name for one in self.designs_of(design.info.proxy) for encoder in one.encoders}
+        stages = [f"generate:{pool.id}", *(f"encode:{pool.id}:{name}" for name in sorted(encoders))]
+        found = [self._seconds(stage, len(pool.keys)) for stage in stages]
+        return sum(one for one in found if one is not None) if any(one is not None for one in found) else None
+
+    def seconds_of_images(self, images: int) -> float | None:
+        """What generating images from noise takes at the speed that was measured last; None where none was."""
+        return self._seconds("generate:prompt", images)
+
+    def _seconds(self, stage: str, images: int) -> float | None:
+        key = rate_key(self.compiled, stage)
+        found = self.store.latest_rate(key.kind, key.subject)
+        return None if found is None else images * key.per_unit / found[1]
 
     def ends(self, utility: str) -> tuple[float, float]:
         """v(∅) and v(N) of a utility, as the run has them under its first proxy."""

@@ -1,10 +1,16 @@
 """Methods beside each other, as `surrogateshap compare` prints and keeps them."""
 
-from typing import Literal
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from surrogateshap.record.results import AnchorKind, Measured
+from surrogateshap.text import digest
+
+if TYPE_CHECKING:
+    from surrogateshap.store import Store
 
 
 class _Data(BaseModel):
@@ -101,4 +107,41 @@ class ComparisonReport(_Data):
     """How the models without some contributors were made; None where none were asked for."""
     utilities: tuple[ComparedUtility, ...]
     methods: tuple[ComparedMethod, ...]
+    truth: str = ""
+    """Digest of the retrained coalitions and their values; empty where there are none."""
     notes: tuple[str, ...] = ()
+
+
+def keep(store: "Store", made: ComparisonReport) -> None:
+    """Keeps a report for `kept`. Methods of the last one on the same truth that are not in it stay beside."""
+    before = next(iter(kept(store, made.run, [made.grouping])), None)
+    if before is not None and (before.truth, before.kind, before.contributors) == (
+        made.truth,
+        made.kind,
+        made.contributors,
+    ):
+        again = {method.name for method in made.methods}
+        rest = tuple(method for method in before.methods if method.name not in again)
+        utilities = made.utilities if made.counterfactual else before.utilities
+        how = made.counterfactual or before.counterfactual
+        made = made.model_copy(
+            update={"methods": (*made.methods, *rest), "utilities": utilities, "counterfactual": how}
+        )
+    store.remember(_key(made.run, made.grouping), store.put_json(made.model_dump(mode="json")), "compare")
+
+
+def kept(store: "Store", run: str, groupings: Iterable[str]) -> tuple[ComparisonReport, ...]:
+    """The last reports of a run's methods, one for each grouping that has one. Another version's are left out."""
+    found = []
+    for grouping in groupings:
+        key = _key(run, grouping)
+        name = store.lookup([key]).get(key)
+        document = store.get_json(name) if name is not None else None
+        with suppress(ValidationError):
+            if document is not None:
+                found.append(ComparisonReport.model_validate(document))
+    return tuple(found)
+
+
+def _key(run: str, grouping: str) -> str:
+    return digest({"comparison": run, "grouping": grouping})

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -34,6 +35,36 @@ def comparison_table(report: ComparisonReport) -> Group:
         parts += [Text(""), Text(title, style="bold"), _grid(header, rows), *map(Text, said)]
     parts += [Text(line) for line in _remarks(report)]
     return Group(*parts)
+
+
+@dataclass(frozen=True)
+class MethodTable:
+    """One table of a page."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    said: list[str]
+
+
+@dataclass(frozen=True)
+class MethodsPage:
+    """What a page shows of one grouping's methods."""
+
+    heading: list[str]
+    tables: list[MethodTable]
+    remarks: list[str]
+
+
+def comparison_page(report: ComparisonReport) -> MethodsPage:
+    """The same for pages: costs first, then a table per utility; methods by their titles."""
+    titles = {one.name: one.title for one in report.methods}
+    costs = [(one.title, *_cost(one), one.paper) for one in report.methods]
+    tables = [MethodTable(f"Costs, {report.grouping}", ("Method", *_COSTS, "Paper"), costs, [])]
+    for title, header, rows, said in _utilities(report):
+        named = [(titles[name], *cells) for name, *cells in rows]
+        tables.append(MethodTable(title, header, named, said))
+    return MethodsPage([line for _, line in _heading(report)], tables, _remarks(report)[1:])
 
 
 def comparison_markdown(report: ComparisonReport) -> str:

@@ -19,6 +19,14 @@ CHANGES: dict[str, Any] = {
         "images": 24,
         "rows_per_contributor": 6,
         "surrogateshap_paper": {"coalitions": 4, "images": 6},
+        "nda": {"side": 8, "patch": 3, "coarse_patch": 6},
+        "trak": {"dimension": 64, "timesteps": 2},
+        "d_trak": {"dimension": 64, "timesteps": 2},
+        "journey_trak": {"dimension": 64, "timesteps": 2, "steps": 3},
+        "fine_tuning": {"coalitions": 4, "steps": 2, "batch": 8},
+        "sparse_fine_tuning": {"coalitions": 4, "steps": 2, "batch": 8, "recovery_steps": 3},
+        "group_unlearning": {"steps": 2, "batch": 8},
+        "mirrored_unlearning": {"levels": 2},
     },
 }
 """Utilities `right`, `quality` and `threes`."""

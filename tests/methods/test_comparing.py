@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from surrogateshap import api, comparing
+from surrogateshap import api
 from surrogateshap.cli import main
 from surrogateshap.errors import InterruptedRun, RunError, SpecError
 from surrogateshap.methods import classical
@@ -134,9 +134,9 @@ def test_removals_are_retrained_once_and_only_when_allowed(ran: Project) -> None
     changes = {**CHANGES, "fidelity.trainer": ["{python}", "train.py", "{rows}", "{out}"]}
     spec, asked = str(ran.spec(changes)), {"methods": ["image_proxy", "banzhaf"], "counterfactual": "trainer"}
     with pytest.raises(SpecError, match="commands of a spec run only when allowed"):
-        api.compare_methods(spec, **asked)  # type: ignore[arg-type]
+        api.compare_methods(spec, **asked)
     assert not (ran.folder / "ran.txt").exists()
-    report = api.compare_methods(spec, **asked, allow_commands=True)  # type: ignore[arg-type]
+    report = api.compare_methods(spec, **asked, allow_commands=True)
     trained = (ran.folder / "ran.txt").read_text().split()
     assert len(trained) == len(set(trained))
     needed = {
@@ -150,20 +150,18 @@ def test_removals_are_retrained_once_and_only_when_allowed(ran: Project) -> None
     for one in report.methods[0].utilities:
         assert [each.contributors for each in one.removals] == [1, 2]
     assert all(one.v_model is not None for one in report.utilities)
-    again = api.compare_methods(spec, **asked, allow_commands=True)  # type: ignore[arg-type]
+    again = api.compare_methods(spec, **asked, allow_commands=True)
     assert [one.utilities for one in again.methods] == [one.utilities for one in report.methods]
     assert (ran.folder / "ran.txt").read_text().split() == trained
 
 
 def test_removals_by_fine_tuning(ran: Project) -> None:
-    changes = {**CHANGES, "compare": {**CHANGES["compare"], "fine_tuning": {"steps": 2, "batch": 8}}}
-    asked = {"methods": ["image_proxy"], "counterfactual": "fine_tuning"}
-    spec = str(ran.spec(changes))
-    report = api.compare_methods(spec, **asked)  # type: ignore[arg-type]
+    asked, spec = {"methods": ["image_proxy"], "counterfactual": "fine_tuning"}, str(ran.spec(CHANGES))
+    report = api.compare_methods(spec, **asked)
     for one in report.methods[0].utilities:
         assert [each.contributors for each in one.removals] == [1, 2]
     assert len({each.without_top for one in report.methods[0].utilities for each in one.removals}) > 3
-    again = api.compare_methods(spec, **asked)  # type: ignore[arg-type]
+    again = api.compare_methods(spec, **asked)
     assert again.methods[0].utilities == report.methods[0].utilities
 
 
@@ -225,11 +223,20 @@ def test_better_methods_are_named_and_strangers_texts_are_harmless() -> None:
     assert comparison_csv(report).splitlines()[1].startswith("'=g,'=u|")
 
 
-def test_a_report_is_kept_with_the_run(ran: Project) -> None:
-    from surrogateshap.store import Store
-
-    report = compare(ran, methods=["own_utility"])
-    with Store.open(ran.store) as store:
-        key = comparing.report_key(report.run)
-        kept = store.get_json(store.lookup([key])[key])
-    assert ComparisonReport.model_validate(kept) == report
+def test_reports_are_kept_with_the_run_and_shown_in_its_page(ran: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = str(ran.spec(CHANGES))
+    assert api.comparisons(spec) == ()
+    first = compare(ran, methods=["own_utility"])
+    assert api.comparisons(spec) == (first,)
+    compare(ran, methods=["banzhaf"])
+    (both,) = api.comparisons(spec)
+    assert [method.name for method in both.methods] == ["banzhaf", "own_utility"]
+    compare(ran, methods=["own_utility"], against=truth(ran))
+    (other,) = api.comparisons(spec)
+    assert [method.name for method in other.methods] == ["own_utility"], "the truth is another"
+    compare(ran, methods=["own_utility"], grouping="region")
+    assert [one.grouping for one in api.comparisons(spec)] == ["owner", "region"]
+    assert main(["show", spec, "--format", "html"]) == 0
+    page = capsys.readouterr().out
+    assert '<section id="methods">' in page
+    assert "Utility of own images" in page
