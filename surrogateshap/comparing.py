@@ -249,12 +249,12 @@ def _run(task: Task, method: Method, anchors: Anchors | None) -> ComparedMethod:
     task.begin()
     try:
         scores = method.run(task)
+        spent = task.spent  # without what agreement with retrained models may take beyond
+        task.say(f"{method.title}: {plural(spent.images, 'image')}, {duration(spent.seconds)}")
+        found = measures(task, scores, anchors)
     except (RunError, DeviceError, MissingExtraError, NotFiniteError) as error:
         task.say(f"{method.title} failed: {error.message}. {error.remedy}")
         return made.model_copy(update={"refused": f"it failed: {error.message}"})
-    spent = task.spent
-    task.say(f"{method.title}: {plural(spent.images, 'image')}, {duration(spent.seconds)}")
-    found = measures(task, scores, anchors)
     return made.model_copy(
         update={"spent": _cost(spent, measured=True), "utilities": found, "notes": tuple(scores.notes)}
     )
