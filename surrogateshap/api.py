@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from surrogateshap.plan.model import Plan
     from surrogateshap.record.anchors import AnchorPlan
     from surrogateshap.record.checks import VerifyReport
+    from surrogateshap.record.comparison import ComparisonReport
     from surrogateshap.record.contributor import ContributorData
     from surrogateshap.record.diff import Diff
     from surrogateshap.record.results import AnchorKind, EstimatorName, GameResult, Results
@@ -477,7 +478,7 @@ def diff(
     contributors and conditions can be compared too, unless `plan_specs` is off. Records' digests are not checked here.
     Raises SpecError, PlanError and RunError for what can't be read.
     """
-    from surrogateshap.compare import load_side
+    from surrogateshap.diffing import load_side
     from surrogateshap.record.diff import diff as compare
 
     sides = [
@@ -485,6 +486,26 @@ def diff(
         for one, kept in ((old, store), (new, new_store or store))
     ]
     return compare(*sides)
+
+
+def compare_methods(target: str, **asked: Any) -> "ComparisonReport":
+    """Other methods on a finished run, with their agreement and their cost, as `comparing.compare_methods` says."""
+    from surrogateshap.comparing import compare_methods as compare
+
+    return compare(target, **asked)
+
+
+def comparisons(target: str, *, store: Path | None = None) -> "tuple[ComparisonReport, ...]":
+    """What `compare_methods` last said of a finished run, one for each grouping; nothing is computed.
+
+    Raises RunError where there is no such run.
+    """
+    from surrogateshap.record.comparison import kept
+
+    opened, row = find_run(target, store)
+    with opened:
+        groupings = dict.fromkeys(game.grouping for game in results_of(opened, row).games)
+        return kept(opened, row.run, groupings)
 
 
 def schema() -> dict[str, Any]:

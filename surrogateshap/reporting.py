@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from surrogateshap.archive import is_archive
 from surrogateshap.errors import RunError, SurrogateShapError
 from surrogateshap.events import GameInfo
+from surrogateshap.record.comparison import kept
 from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.folder import RECORD
 from surrogateshap.report import Origin, ReportData, select, shown_names
@@ -43,10 +44,12 @@ def report_data(
     opened, row = find_run(target, store)
     with opened:
         record = opened.get_bytes(row.record, "json") if row.record is not None else None
+        results = select(results_of(opened, row), game=game)
         data = ReportData(
-            results=select(results_of(opened, row), game=game),
+            results=results,
             plan=_plan(opened.get_json(row.plan)),
             origin=Origin.of(json_from_bytes(record)) if record is not None else None,
+            comparisons=kept(opened, row.run, dict.fromkeys(one.grouping for one in results.games)),
         )
         if not images:
             return data

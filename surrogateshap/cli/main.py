@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "Print the ranking of contributors.",
     "estimate": "Shapley values from any table of coalitions and values.",
     "evaluate": "How far a finished run agrees with retrained coalitions.",
+    "compare": "Other methods on a finished run: how far they agree, and what they cost.",
     "anchors": "Choose, train and evaluate coalitions that tell how far values can be believed.",
     "runs": "List the runs in a store, show one, or forget some.",
     "gc": "Delete what no run in a store needs.",

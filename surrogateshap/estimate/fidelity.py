@@ -73,6 +73,18 @@ def agreement(
     )
 
 
+def rank_agreement(masks: Bools, a: Floats, b: Floats, level: float, seed: int = 0) -> Correlation | None:
+    """Spearman correlation of two values (m,) of coalitions (m, n), with the interval that `agreement` has.
+
+    Coalitions where one of them is NaN are left out. None where fewer than 3 are left, or one of them is constant.
+    """
+    there = np.isfinite(a) & np.isfinite(b)
+    a, b, masks = a[there], b[there], masks[there]
+    if len(masks) < LEAST or _alike(a) or _alike(b):
+        return None
+    return _correlation(a, b, resample_anchors(masks, _RESAMPLES, seed), level)
+
+
 def complements(masks: Bools) -> Ints:
     """(m,): a number for each of m different coalitions that it shares with its complement, wherever that stands."""
     groups = np.empty(len(masks), dtype=np.int64)

@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,20 +13,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from surrogateshap.errors import InterruptedRun, PlanError, RunError, SpecError, SurrogateShapError
-from surrogateshap.execute.beside import decode_rows, read_head, reference_images, reference_moments
-from surrogateshap.execute.evaluate import NotFiniteError, as_encoded, encoder_classes, finite, spread_own
+from surrogateshap.execute.evaluate import NotFiniteError
+from surrogateshap.execute.image_sets import ImageSets
 from surrogateshap.execute.shards import cut
 from surrogateshap.execute.trainer import command_for, run_trainer, shown
 from surrogateshap.execute.workshop import Workshop
-from surrogateshap.games import Encoded, make_utility
-from surrogateshap.games.encoded import Floats, Moments
 from surrogateshap.plan import keys
-from surrogateshap.plan.beside import beside, own_keys, reference_key, texts_key
+from surrogateshap.plan.beside import beside, reference_key
 from surrogateshap.plan.build import plugin_digest
 from surrogateshap.plan.cards import ModelCard, read_model_card
-from surrogateshap.plan.compile import Compiled, GameDesign
+from surrogateshap.plan.compile import Compiled
 from surrogateshap.plan.inputs import digest_file, digest_path
-from surrogateshap.plan.pool import Pool, PoolRequest, build_anchor_pool, own_rows
+from surrogateshap.plan.pool import Pool, PoolRequest, build_anchor_pool
 from surrogateshap.record.anchors import (
     LOG,
     MODEL,
@@ -108,12 +106,9 @@ class _Anchors:
         self._compiled, self._folder, self._plan = compiled, folder, plan
         self._options, self._say, self._stop = options, say, stop
         self._workshop = Workshop(compiled)
-        self._references: dict[str, Encoded] = {}
-        self._encoded_texts: dict[str, Floats] = {}
-        self._own_features: dict[str, np.ndarray] = {}
+        self._sets = ImageSets(compiled, self._workshop)
+        self._games = self._sets.games
         self._command = compiled.spec.fidelity.trainer
-        # One game per utility: an anchor's images have no proxy and need no grouping.
-        self._games = {game.info.utility: game for game in reversed(compiled.games)}
         self._utilities = [utility.name for utility in compiled.spec.utility]
         names = {name: position for position, name in enumerate(plan.contributors)}
         self._places = {anchor.id: [names[name] for name in anchor.members] for anchor in plan.anchors}
@@ -299,79 +294,12 @@ class _Anchors:
         folder = self._folder / anchor.id / MODEL
         card = self._card(folder)
         pool, model = self._pool(anchor, state), self._workshop.load_model(folder, card)
-        encoders = {encoder.name: encoder for game in self._games.values() for encoder in game.encoders}
-        features: dict[str, list[np.ndarray]] = {name: [] for name in encoders}
-        probabilities: dict[str, list[np.ndarray]] = {name: [] for name in encoders}
+        parts: list[dict[str, np.ndarray]] = []
         for shard in cut(pool, self._compiled.spec.execution.batch_size):
             if self._stop.is_set():
                 raise InterruptedRun("interrupted: what was finished is kept")
             images, _ = self._workshop.make(self._workshop.requests(shard), model)
-            for name, encoder in encoders.items():
-                view = self._workshop.encode(encoder, images)
-                features[name].append(view.features)
-                probabilities[name].append(view.probabilities)
-        prompts = self._compiled.checked.manifest.conditions
-        seen = {
-            name: replace(
-                as_encoded(
-                    np.concatenate(features[name]),
-                    np.concatenate(probabilities[name]),
-                    encoder_classes(self._compiled, encoder)[pool.conditions],
-                    encoder,
-                ),
-                asked=pool.conditions.astype(np.int64),
-                prompts=prompts,
-            )
-            for name, encoder in encoders.items()
-        }
+            parts.append(self._sets.look(images))
+        looked = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         rows = self._rows(anchor)
-        return {name: self._value(game, seen, pool, rows) for name, game in self._games.items()}
-
-    def _value(self, game: GameDesign, seen: dict[str, Encoded], pool: Pool, rows: np.ndarray) -> float:
-        encoded = replace(seen[game.encoder.name], texts=self._texts(game), own=self._own(game, pool, rows))
-        second = None if game.second is None else seen[game.second.name]
-        head = () if game.head is None else read_head(game.head)
-        utility = make_utility(game.utility, encoded, self._reference(game), second, head)
-        weights = np.full((1, len(encoded.features)), 1 / len(encoded.features))
-        value = float(utility.value(utility.summarise(weights))[0])
-        if not np.isfinite(value):
-            message = f"utility `{game.utility.name}` is not a finite number on its model's images"
-            raise RunError(message, "They may all be alike, or too few: look at the model, or raise --images.")
-        return value
-
-    def _reference(self, game: GameDesign) -> Encoded | Moments | None:
-        if game.reference is not None and game.reference.kind == "statistics":
-            return reference_moments(game.reference)
-        key = reference_key(self._compiled, game)
-        if key is None or game.reference is None:
-            return None
-        if key not in self._references:
-            images = reference_images(self._compiled.checked.card, game.reference)
-            view = self._workshop.encode(game.encoder, images)
-            nobody = np.full(len(images), -1, np.int64)
-            self._references[key] = as_encoded(view.features, view.probabilities, nobody, game.encoder)
-        return self._references[key]
-
-    def _texts(self, game: GameDesign) -> Floats | None:
-        key = texts_key(self._compiled, game)
-        if key is None:
-            return None
-        if key not in self._encoded_texts:
-            texts = self._workshop.encode_texts(game.encoder, self._compiled.checked.manifest.conditions)
-            self._encoded_texts[key] = finite(texts, game.encoder)
-        return self._encoded_texts[key]
-
-    def _own(self, game: GameDesign, pool: Pool, rows: np.ndarray) -> Floats | None:
-        """Features of the training images that the model's images stand for: of the coalition's own rows."""
-        named = own_keys(self._compiled, game, pool, rows)
-        if named is None:
-            return None
-        checked, spec = self._compiled.checked, self._compiled.spec
-        missing = {key: row for row, key in named.items() if key not in self._own_features}
-        size, lacking = spec.execution.batch_size, list(missing.items())
-        for batch in (lacking[at : at + size] for at in range(0, len(lacking), size)):
-            images = decode_rows(checked.card, checked.manifest, [row for _, row in batch])
-            features = self._workshop.encode(game.encoder, images).features
-            self._own_features |= {key: features[at] for at, (key, _) in enumerate(batch)}
-        found = {row: self._own_features[key] for row, key in named.items()}
-        return spread_own(found, own_rows(pool, checked.manifest, spec.seed, rows), game.encoder)
+        return {name: self._sets.value(game, looked, pool, rows) for name, game in self._games.items()}

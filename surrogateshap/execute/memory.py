@@ -1,5 +1,6 @@
 """Memory of devices, and whether a model fits before anything of it is loaded."""
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,15 @@ def check_fits(device: "torch.device", name: str, weights: int) -> None:
         "device; a lower `batch_size` or image size doesn't help here."
     )
     raise DeviceError(message, remedy)
+
+
+def free(device: "torch.device") -> None:
+    """Gives back the memory of models that nobody holds any more: pipelines hold themselves in cycles."""
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def process_memory() -> int | None:

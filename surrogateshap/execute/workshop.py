@@ -12,7 +12,7 @@ import numpy as np
 from surrogateshap.errors import DeviceError, RunError
 from surrogateshap.execute.encoders import Encoder, TextEncoder, View
 from surrogateshap.execute.images import decode
-from surrogateshap.execute.memory import check_fits
+from surrogateshap.execute.memory import check_fits, free
 from surrogateshap.execute.models import DenoisingLosses, Model, Request
 from surrogateshap.execute.shards import Item, model_condition
 from surrogateshap.plan.batches import at_once
@@ -28,6 +28,8 @@ from surrogateshap.units import size
 
 if TYPE_CHECKING:
     import torch
+
+    from surrogateshap.execute.models.training import Trainable
 
 T = TypeVar("T")
 _MODEL = ""
@@ -121,6 +123,12 @@ class Workshop:
 
     def load_model(self, folder: Path, card: ModelCard, adapters: Sequence[AdapterInput] = ()) -> Model:
         """A model of the frozen one's shape, sampled as the spec asks."""
+        made = self._load(folder, card, adapters, self._compiled.spec.model.dtype)
+        if self._compiled.spec.execution.compile:
+            made.compile()
+        return made
+
+    def _load(self, folder: Path, card: ModelCard, adapters: Sequence[AdapterInput], dtype: str) -> Model:
         spec = self._compiled.spec
         asked = (folder, card, spec.sampling, spec.proxy.strength, self.device)
         made: Model
@@ -132,10 +140,29 @@ class Workshop:
             else:
                 from surrogateshap.execute.models.pipeline import PipelineModel
 
-                made = PipelineModel(*asked, spec.model.dtype, adapters)
-        if spec.execution.compile:
-            made.compile()
+                made = PipelineModel(*asked, dtype, adapters)
         return made
+
+    def open_model(self, rank: int | None = None, seed: int = 0) -> "Trainable":
+        """A copy of the frozen model that can be trained, as a whole or by a LoRA of that rank.
+
+        The frozen one gives up its memory, and is loaded again when it is next asked for. Raises RunError where the
+        model's family isn't known.
+        """
+        from surrogateshap.execute.models.training import open_model
+
+        checked = self._compiled.checked
+        self.forget_model()
+        check_fits(self.device, self.device_name, model_bytes(self._compiled, self.device.type))
+        download(self._compiled, [role for role in checked.snapshots if not role.startswith("encoder ")], self._say)
+        # All weights of a model take steps that half precision would lose; those of a LoRA are apart.
+        dtype = "float32" if rank is None else self._compiled.spec.model.dtype
+        return open_model(self._load(checked.model_path, checked.card, checked.adapters, dtype), rank, seed)
+
+    def forget_model(self) -> None:
+        """Gives up the frozen model's memory until it is next asked for."""
+        if self.__dict__.pop("model", None) is not None:
+            free(self.device)
 
     def encoder(self, name: str) -> EncoderInput:
         """The spec's encoder of that name, loaded."""
@@ -167,11 +194,11 @@ class Workshop:
         import torch
 
         chosen = model or self.model
-        images = list(self._in_batches(_MODEL, len(requests), lambda at: chosen.generate(requests[at])))
+        images = list(self.in_batches(_MODEL, len(requests), lambda at: chosen.generate(requests[at])))
         where = {"device": self.device_name, "dtype": chosen.dtype, "threads": torch.get_num_threads()}
         return np.concatenate(images), where
 
-    def _in_batches(self, who: str, number: int, work: Callable[[slice], T]) -> Iterator[T]:
+    def in_batches(self, who: str, number: int, work: Callable[[slice], T]) -> Iterator[T]:
         """Work on 0 to `number`, in batches that are halved whenever the device has too little memory.
 
         Raises DeviceError where one image alone is too much.
@@ -249,7 +276,7 @@ class Workshop:
         """What an encoder says of images (N, H, W, C) uint8, in batches."""
         self.prepare(encoder)
         chosen = self._encoders[encoder.name]
-        parts = list(self._in_batches(encoder.name, len(images), lambda at: chosen.encode(images[at])))
+        parts = list(self.in_batches(encoder.name, len(images), lambda at: chosen.encode(images[at])))
         return View(
             np.concatenate([part.features for part in parts]), np.concatenate([part.probabilities for part in parts])
         )

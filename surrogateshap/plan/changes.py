@@ -126,7 +126,7 @@ def _sort_of(path: _Path) -> Sort:
             if isinstance(field.json_schema_extra, dict) and "sort" in field.json_schema_extra:
                 return "execution" if field.json_schema_extra["sort"] == "execution" else "cosmetic"
         sections = [section for field in fields for section in _sections(field.annotation)]
-    return "execution" if path[:1] == ("execution",) else "results"
+    return "execution" if path[:1] in (("execution",), ("compare",)) else "results"
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:

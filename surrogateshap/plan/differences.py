@@ -47,7 +47,7 @@ def changes(previous: Mapping[str, Any], spec: Mapping[str, Any], inputs: Iterab
     before, after = dict(flatten(previous.get("spec", {}))), dict(flatten(spec))
     found = []
     for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and not key.startswith(("execution", "name")):
+        if before.get(key) != after.get(key) and not key.startswith(("execution", "name", "compare")):
             found.append(f"{key}: {_shown(before.get(key))} → {_shown(after.get(key))}")
     digests = {file["role"]: file["digest"] for file in previous.get("inputs", ())}
     for file in inputs:

@@ -152,7 +152,7 @@ def plan(spec: Spec, inputs: Mapping[str, str]) -> str:
     return digest({"method": METHOD, "spec": document, "inputs": dict(inputs)})
 
 
-_NOT_HASHED = frozenset({"name", "execution"})
+_NOT_HASHED = frozenset({"name", "execution", "compare"})
 _PATHS = frozenset({"source", "revision", "manifest", "anchors", "head"})
 """Where inputs are; what they hold counts, by its digest."""
 

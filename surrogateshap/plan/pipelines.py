@@ -29,6 +29,11 @@ IMAGE_TO_IMAGE = frozenset(
 )
 """Text-to-image pipelines with a counterpart that starts from a noised image (`strength`), by diffusers' names."""
 
+TRAINABLE = frozenset(
+    {"FluxPipeline", "StableDiffusion3Pipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline"}
+)
+"""Those that can be trained and whose gradients are known."""
+
 DISTILLED = frozenset({"Flux2Pipeline", "FluxPipeline", "LatentConsistencyModelPipeline", "SanaSprintPipeline"})
 """Pipelines whose denoiser is told the guidance scale (Meng et al. 2022, arXiv 2210.03142): one evaluation a step."""
 

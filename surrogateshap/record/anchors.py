@@ -123,12 +123,21 @@ def plan_anchors(compiled: Compiled, count: int, grouping: str | None, seed: int
         raise PlanError(f"{message} of half the size; {count} were asked for", remedy)
     names = {name: position for position, name in enumerate(group.contributors)}
     alike = [[names[name] for name in names_] for names_ in indistinguishable(group, manifest)]
-    masks = choose_coalitions(n, count, seed, alike)
-    content = rows_digest(compiled, group)
+    return plan_coalitions(compiled, group, choose_coalitions(n, count, seed, alike), seed, folder)
+
+
+def plan_coalitions(
+    compiled: Compiled, group: Grouping, masks: np.ndarray, seed: int, folder: Path, *, numbered: bool = True
+) -> AnchorPlan:
+    """Writes the folder for given coalitions (m, n) of a grouping, as `plan_anchors` does; raises as that does.
+
+    Unless they are `numbered`, a coalition has the same name wherever it stands among others.
+    """
+    manifest, content = compiled.checked.manifest, rows_digest(compiled, group)
     _claim(folder)
     try:
         made = tuple(
-            _write_rows(folder, position, manifest, content, np.flatnonzero(mask[group.of_row]), mask, group)
+            _write_rows(folder, f"{position + 1:03d}-" if numbered else "000-", manifest, content, mask, group)
             for position, mask in enumerate(masks)
         )
         plan = AnchorPlan(
@@ -169,9 +178,10 @@ def _claim(folder: Path) -> None:
 
 
 def _write_rows(
-    folder: Path, position: int, manifest: Manifest, content: str, rows: np.ndarray, mask: np.ndarray, group: Grouping
+    folder: Path, prefix: str, manifest: Manifest, content: str, mask: np.ndarray, group: Grouping
 ) -> Anchor:
-    name = f"{position + 1:03d}-{digest({'manifest': content, 'rows': rows.tolist()})[:8]}"
+    rows = np.flatnonzero(mask[group.of_row])
+    name = f"{prefix}{digest({'manifest': content, 'rows': rows.tolist()})[:8]}"
     place = anchor_folder(folder, name)
     make_folder(place)
     buffer = io.BytesIO()

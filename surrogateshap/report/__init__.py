@@ -1,6 +1,7 @@
 """Results to table, JSON, CSV, Parquet, Markdown and HTML: pure functions that read nothing but the results."""
 
 from surrogateshap.report.card import model_card
+from surrogateshap.report.comparison import comparison_csv, comparison_markdown, comparison_table
 from surrogateshap.report.data import COLUMNS, json_text, json_texts, parquet_bytes, to_csv, to_json, to_parquet
 from surrogateshap.report.diff import diff_table
 from surrogateshap.report.fidelity import fidelity_table
@@ -17,6 +18,9 @@ __all__ = [
     "Origin",
     "ReportData",
     "UnknownGameError",
+    "comparison_csv",
+    "comparison_markdown",
+    "comparison_table",
     "diff_table",
     "fidelity_table",
     "first_ranks",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from surrogateshap.record.limits import limits_of
 from surrogateshap.record.sample import Sample
+from surrogateshap.report.comparison import comparison_page
 from surrogateshap.report.origin import ReportData
 from surrogateshap.report.page import flags_of, games_of
 from surrogateshap.report.question import method, question, utilities
@@ -54,6 +55,7 @@ def to_html(data: ReportData, *, top: int | None = None) -> str:
             samples=_samples(data.samples),
             method=method(results, plan),
             limits=limits_of(results),
+            comparisons=[comparison_page(one) for one in data.comparisons],
         )
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surrogateshap.plan.model import Plan
+from surrogateshap.record.comparison import ComparisonReport
 from surrogateshap.record.results import Results
 from surrogateshap.record.sample import Sample
 
@@ -61,3 +62,5 @@ class ReportData:
     origin: Origin | None = None
     samples: tuple[Sample, ...] = ()
     """Empty where nobody asked for them."""
+    comparisons: tuple[ComparisonReport, ...] = ()
+    """Other methods on the run, where `surrogateshap compare` was asked for them."""

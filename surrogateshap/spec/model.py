@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from surrogateshap.spec.compare import CompareSection
 from surrogateshap.spec.section import COSMETIC, EXECUTION, Name, Scalar, Section, Text
 from surrogateshap.spec.utilities import UtilitySection
 
@@ -383,5 +384,7 @@ class Spec(Section):
     """Cheap signs of bad data."""
     payout: PayoutSection | None = None
     """Shares for payment; none unless this section is there."""
+    compare: CompareSection = CompareSection()
+    """Other methods beside the run's, for `surrogateshap compare`; changes no result."""
     execution: ExecutionSection = ExecutionSection()
     """How it is computed; changes no result."""

@@ -122,6 +122,10 @@ denoising_loss = false                       # true: how badly the model denoise
 # [payout]                                   # shares for payment, from the values; off unless asked for
 # minimum = 0.01                             # smaller shares are paid nothing
 
+[compare]                                    # other methods beside this one, for `surrogateshap compare`
+images = 400                                 # that attribution methods explain
+# methods = ["prompt_proxy", "banzhaf"]      # default: all that train nothing and make few images
+
 [execution]                                  # changes how it is computed, never what
 devices = "auto"                             # every GPU there is; or "cpu", "cuda", "mps", ["cuda:0", "cuda:2"]
 batch_size = 256

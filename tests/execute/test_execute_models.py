@@ -132,7 +132,7 @@ def test_evaluations_of_the_denoiser(
     tiny_master: Path, changes: dict[str, Any], conditions: Sequence[int | None], source: bool, calls: int, images: int
 ) -> None:
     made = model(tiny_master, **changes)
-    made._unet = counting = Counting(made._unet)
+    made.unet = counting = Counting(made.unet)
     made.generate([Request(condition, i, SOURCE if source else None) for i, condition in enumerate(conditions)])
     assert (counting.calls, counting.images) == (calls, images)
 

@@ -116,7 +116,7 @@ def test_what_the_template_offers_in_comments_works(tmp_path: Path) -> None:
     """Every line that is a key or a table behind `# ` can be switched on; together they are a spec."""
     lines = template().split("\n")
     offered = [line for line in lines if line.startswith("# ") and ("= " in line or line.startswith("# ["))]
-    assert len(offered) == 42
+    assert len(offered) == 43
     path = tmp_path / "spec.toml"
     path.write_text("\n".join(line[2:] if line in offered else line for line in lines), encoding="utf-8")
     spec = load_spec(path).spec

@@ -13,7 +13,7 @@ from surrogateshap_tui.library import About, Listing
 from surrogateshap_tui.made import Made, Provenance
 from surrogateshap_tui.source import SpecText
 
-from surrogateshap.compare import contributors_of
+from surrogateshap.diffing import contributors_of
 from surrogateshap.errors import InterruptedRun, RunError, SurrogateShapError
 from surrogateshap.estimate.by_size import SizeValue
 from surrogateshap.events import (
@@ -40,6 +40,7 @@ from surrogateshap.plan.model import (
     Stage,
 )
 from surrogateshap.record.checks import Check, VerifyReport, report
+from surrogateshap.record.comparison import ComparisonReport
 from surrogateshap.record.contributor import Condition, ContributorData, Overlap
 from surrogateshap.record.diff import Diff, Side, diff
 from surrogateshap.record.results import (
@@ -398,6 +399,7 @@ class CannedSource:
         self.finished = results
         self.failure = failure
         self.data = contributor_data()
+        self.compared: tuple[ComparisonReport, ...] = ()
         self._plan = plan
         self._first, self._second = tuple(first), tuple(second)
 
@@ -446,6 +448,10 @@ class CannedSource:
     def made(self) -> Made:
         """The canned folder."""
         return made_of_plan(make_plan(cached=True))
+
+    def comparisons(self) -> tuple[ComparisonReport, ...]:
+        """What the test says."""
+        return self.compared
 
     def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
         """The same of everyone."""

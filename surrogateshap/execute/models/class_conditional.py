@@ -27,7 +27,7 @@ class ClassConditionalModel:
         from diffusers.utils import logging
 
         logging.set_verbosity(logging.CRITICAL)  # its reports print strangers' names as they are
-        self._card, self._sampling, self._strength, self._torch_device = card, sampling, strength, device
+        self.card, self._sampling, self._strength, self.device = card, sampling, strength, device
         try:
             saved = json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
             # float32 keeps small models exact on every device; safetensors alone is ever read.
@@ -40,23 +40,23 @@ class ClassConditionalModel:
                 low_cpu_mem_usage=False,
                 output_loading_info=True,
             )
-            self._unet: Any = loaded[0]
+            self.unet: Any = loaded[0]
             refuse_partial(loaded[1])
             self._scheduler = make_scheduler(sampling.scheduler, saved)
-            self._trained = self._scheduler if sampling.scheduler == "model" else make_scheduler("model", saved)
+            self.trained = self._scheduler if sampling.scheduler == "model" else make_scheduler("model", saved)
         except Exception as error:  # what a stranger's config can break has no common base
             raise not_loaded("model", folder, error, "Save it with diffusers.") from error
-        self._unet.to(device).eval().requires_grad_(False)
+        self.unet.to(device).eval().requires_grad_(False)
         self.dtype = "float32"
 
     def compile(self) -> None:
         """Has the UNet compiled when it is first used."""
-        self._unet.compile()
+        self.unet.compile()
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> np.ndarray:
         """Images (N, H, W, C) uint8. Requests with and without a source are not mixed in one batch."""
-        card, scheduler, device = self._card, self._scheduler, self._torch_device
+        card, scheduler, device = self.card, self._scheduler, self.device
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
         shape = (card.channels, card.height, card.width)
         noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
@@ -68,11 +68,11 @@ class ClassConditionalModel:
             timesteps = timesteps[skipped * scheduler.order :]  # a scheduler of order 2 visits most steps twice
             if hasattr(scheduler, "set_begin_index"):
                 scheduler.set_begin_index(len(scheduler.timesteps) - len(timesteps))
-            clean = self._clean(requests)
+            clean = self.clean(requests)
             sample = scheduler.add_noise(clean, noise, timesteps[:1].repeat(len(clean)))
         else:
             sample = noise * scheduler.init_noise_sigma
-        classes = self._classes(requests).to(device)
+        classes = self.classes(requests).to(device)
         for timestep in timesteps:
             prediction = self._predict(scheduler.scale_model_input(sample, timestep), timestep, classes)
             sample = self._step(prediction, timestep, sample, generators)
@@ -89,27 +89,28 @@ class ClassConditionalModel:
         The noise comes from the image's own seed and the schedule from the model's own scheduler, not from the one
         that samples: an image's losses don't depend on batch, sampler or guidance.
         """
-        noise_levels = TrainingNoise(self._trained, levels)
-        card, device, null = self._card, self._torch_device, self._card.null_class
+        noise_levels = TrainingNoise(self.trained, levels)
+        card, device, null = self.card, self.device, self.card.null_class
         shape = (levels, card.channels, card.height, card.width)
         drawn = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(one.seed)) for one in requests]
         noise = torch.stack(drawn, dim=1).to(device)
-        clean, classes = self._clean(requests), self._classes(requests).to(device)
+        clean, classes = self.clean(requests), self.classes(requests).to(device)
         losses = torch.zeros((2, len(requests)), dtype=torch.float64)
         for level in range(levels):
             noisy, target, timestep = noise_levels.noised(clean, noise[level], level)
             for row, labels in enumerate([classes] if null is None else [classes, torch.full_like(classes, null)]):
-                error = (self._unet(noisy, timestep, class_labels=labels).sample - target).cpu().double().square()
+                error = (self.unet(noisy, timestep, class_labels=labels).sample - target).cpu().double().square()
                 losses[row] += error.mean(dim=(1, 2, 3)).cpu() / levels
         return DenoisingLosses(np.asarray(losses[0]), None if null is None else np.asarray(losses[1]))
 
-    def _clean(self, requests: Sequence[Request]) -> torch.Tensor:
+    def clean(self, requests: Sequence[Request]) -> torch.Tensor:
         """The requests' sources as the model was trained on them: (N, C, H, W), from -1 to 1."""
         sources = np.stack([request.source for request in requests if request.source is not None])
-        return torch.from_numpy(sources).to(self._torch_device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return torch.from_numpy(sources).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
-    def _classes(self, requests: Sequence[Request]) -> torch.Tensor:
-        null = self._card.null_class
+    def classes(self, requests: Sequence[Request]) -> torch.Tensor:
+        """(N,) of the requests' classes, the null one where they have none. Raises RunError where there is no such."""
+        null = self.card.null_class
         if null is None and any(request.condition is None for request in requests):
             raise RunError(
                 'the model has no class that means "no class"', 'Give v(∅) itself: `[empty] kind = "value"`.'
@@ -118,13 +119,11 @@ class ClassConditionalModel:
 
     def _predict(self, sample: torch.Tensor, timestep: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Classifier-free guidance (Ho & Salimans 2022): null + scale × (conditional − null)."""
-        scale, null = self._sampling.guidance_scale, self._card.null_class
+        scale, null = self._sampling.guidance_scale, self.card.null_class
         if scale == 1 or null is None or bool((classes == null).all()):
-            return self._unet(sample, timestep, class_labels=classes).sample  # type: ignore[no-any-return]
+            return self.unet(sample, timestep, class_labels=classes).sample  # type: ignore[no-any-return]
         both = torch.cat([classes, torch.full_like(classes, null)])
-        conditional, unconditional = self._unet(torch.cat([sample, sample]), timestep, class_labels=both).sample.chunk(
-            2
-        )
+        conditional, unconditional = self.unet(torch.cat([sample, sample]), timestep, class_labels=both).sample.chunk(2)
         return unconditional + scale * (conditional - unconditional)  # type: ignore[no-any-return]
 
     def _step(

@@ -39,7 +39,7 @@ class PipelineModel:
         dtype: str = "auto",
         adapters: Sequence[AdapterInput] = (),
     ) -> None:
-        self._card, self._sampling, self._strength = card, sampling, strength
+        self.card, self.sampling, self._strength = card, sampling, strength
         _silence()
         self.dtype = _resolve(dtype, device)
         self._generators: list[torch.Generator] = []
@@ -48,6 +48,7 @@ class PipelineModel:
             self.pipeline: Any = load_pipeline(folder, card.variant, getattr(torch, self.dtype))
             scheduler = self.pipeline.scheduler
             saved = {**scheduler.config, "_class_name": type(scheduler).__name__}
+            self.saved_scheduler = saved
             self.pipeline.scheduler = self._seeded(make_scheduler(sampling.scheduler, saved, flow=card.flow))
             add_adapters(self.pipeline, adapters)
         except Exception as error:  # what a stranger's folder can break has no common base
@@ -103,7 +104,7 @@ class PipelineModel:
 
     def _arguments(self, pipeline: Any, requests: Sequence[Request]) -> dict[str, Any]:
         """What the pipeline is called with: of all that is known, what its signature takes."""
-        card, sampling = self._card, self._sampling
+        card, sampling = self.card, self.sampling
         takes = inspect.signature(pipeline.__call__).parameters
         arguments: dict[str, Any] = {
             "num_inference_steps": sampling.steps,
@@ -134,10 +135,10 @@ class PipelineModel:
     def _pixels(self, images: Any) -> np.ndarray:
         """(N, H, W, 3) uint8 of images from 0 to 1, rounded where they are."""
         found = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.asarray(images))
-        if found.shape[1:] == (3, self._card.height, self._card.width):
+        if found.shape[1:] == (3, self.card.height, self.card.width):
             found = found.permute(0, 2, 3, 1)
-        if found.shape != (len(self._generators), self._card.height, self._card.width, 3):
-            asked = f"{self._card.height} × {self._card.width}"
+        if found.shape != (len(self._generators), self.card.height, self.card.width, 3):
+            asked = f"{self.card.height} × {self.card.width}"
             message = f"{type(self.pipeline).__name__} makes images of shape {tuple(found.shape)} where {asked} is due"
             raise RunError(message, "Set `height` and `width` under [sampling] to multiples of 64.")
         if not bool(torch.isfinite(found).all()):
@@ -165,7 +166,7 @@ class PipelineModel:
         vae = getattr(self.pipeline, "vae", None)
         if vae is None or not hasattr(vae, "decode"):
             return
-        decode, card = vae.decode, self._card
+        decode, card = vae.decode, self.card
         most = max(1, DECODED_PIXELS // (card.height * card.width))
 
         @wraps(decode)

@@ -9,7 +9,7 @@ import pytest
 
 from surrogateshap import api
 from surrogateshap.cli import main
-from surrogateshap.compare import load_side
+from surrogateshap.diffing import load_side
 from surrogateshap.errors import InterruptedRun, PlanError, RunError, SpecError, SurrogateShapError
 from surrogateshap.record.diff import Diff
 from tests.tiny import OWNERS, Project, rows
