@@ -120,7 +120,7 @@ def main() -> None:
     """Prints a table per design."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--designs", default=",".join(DESIGNS))
-    parser.add_argument("--methods", default=ALL, help="names with commas, or all")
+    parser.add_argument("--methods", help="names with commas, or all; by default all, with --quick cheap ones")
     parser.add_argument("--quick", action="store_true", help="one design, few images, nothing that trains")
     parser.add_argument("--folder", type=Path, default=Path(".bench") / "compare")
     given = parser.parse_args()
@@ -131,7 +131,7 @@ def main() -> None:
         surrogateshap.apply(spec)
         report = api.compare_methods(
             str(spec),
-            methods=None if given.quick and given.methods == ALL else given.methods.split(","),
+            methods=given.methods.split(",") if given.methods else None if given.quick else [ALL],
             against=truth,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )

@@ -6,6 +6,7 @@ numbers: they differ in their rows alone. Pipelines are trained by LoRA (Hu et a
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from surrogateshap.games.encoded import Bools
 from surrogateshap.methods.protocol import Cost, Method, Scores
@@ -33,9 +34,10 @@ class FineTuning:
     def run(self, task: Task) -> Scores:
         """Each coalition is a piece."""
         settings = task.settings.fine_tuning
+        more = partial(fine_tuned_values, task) if settings.anchors else None
         with training(task, settings) as trainer:
             what = kept_settings(self.name, settings)
-            return shapley(task, what, trainer.make, settings.coalitions, "surrogate", self.title)
+            return shapley(task, what, trainer.make, settings.coalitions, "surrogate", self.title, more)
 
 
 def fine_tuned_values(task: Task, masks: Bools) -> list[Values]:

@@ -14,12 +14,14 @@ settings (for CIFAR and ArtBench); the number of steps for each coalition could 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from surrogateshap.games.encoded import Bools
 from surrogateshap.methods.protocol import Cost, Method, Scores
 from surrogateshap.methods.task import Task
-from surrogateshap.methods.trained import Trainer, kept_settings, planned, refused, shapley, training
+from surrogateshap.methods.trained import Trainer, Values, kept_settings, planned, refused, shapley, training, values_of
 
 Arrays = dict[str, np.ndarray]
 _FIRST, _SECOND = ".lora_A.", ".lora_B."
@@ -48,11 +50,24 @@ class SparseFineTuning:
         """The pruned model is a piece, and so is each coalition."""
         settings = task.settings.sparse_fine_tuning
         what = kept_settings(self.name, settings)
+        more = partial(self.values_of, task) if settings.anchors else None
         with training(task, settings) as trainer:
-            state = task.piece({**what, "state": "pruned"}, lambda: self._pruned(trainer))
-            trainer.start_from(state)
-            trainer.keep_zeros(kept(state))
-            return shapley(task, what, trainer.make, settings.coalitions, "kernel", self.title)
+            self._begin(trainer)
+            return shapley(task, what, trainer.make, settings.coalitions, "kernel", self.title, more)
+
+    def values_of(self, task: Task, masks: Bools) -> list[Values]:
+        """Values by utility of the models of coalitions (M, n), as the method makes and keeps them."""
+        settings = task.settings.sparse_fine_tuning
+        with training(task, settings) as trainer:
+            self._begin(trainer)
+            return values_of(task, kept_settings(self.name, settings), masks, trainer.make, self.title)
+
+    def _begin(self, trainer: Trainer) -> None:
+        """Has trainings begin with the pruned model."""
+        what = kept_settings(self.name, trainer.settings)
+        state = trainer.task.piece({**what, "state": "pruned"}, lambda: self._pruned(trainer))
+        trainer.start_from(state)
+        trainer.keep_zeros(kept(state))
 
     def _pruned(self, trainer: Trainer) -> Arrays:
         """The pruned model's weights, once it has recovered."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surrogateshap.errors import RunError
-from surrogateshap.estimate import ESTIMATORS, Options, Sample, all_masks, draw_pairs
+from surrogateshap.estimate import ESTIMATORS, Options, Sample, ValueFunction, all_masks, draw_pairs
 from surrogateshap.execute.models import Request
 from surrogateshap.execute.shards import Item
 from surrogateshap.games.coalitions import MOST_EXACT
@@ -198,8 +198,8 @@ def training(task: Task, settings: TrainingSection) -> "Iterator[Trainer]":
 
 
 def kept_settings(method: str, settings: TrainingSection) -> dict[str, Any]:
-    """What a method's pieces depend on: all settings but how many coalitions there are."""
-    return {"method": method, **settings.model_dump(mode="json", exclude={"coalitions"})}
+    """What a method's pieces depend on: all settings but which coalitions there are."""
+    return {"method": method, **settings.model_dump(mode="json", exclude={"coalitions", "anchors"})}
 
 
 def coalitions_of(n: int, coalitions: int, seed: int) -> Bools:
@@ -232,33 +232,47 @@ def values_of(task: Task, what: Mapping[str, Any], masks: Bools, make: Make, tit
 
 
 def shapley(
-    task: Task, what: Mapping[str, Any], make: Make, coalitions: int, estimator: EstimatorName, title: str
+    task: Task,
+    what: Mapping[str, Any],
+    make: Make,
+    coalitions: int,
+    estimator: EstimatorName,
+    title: str,
+    more: Callable[[Bools], list[Values]] | None = None,
 ) -> Scores:
-    """Shapley values of the game of trained models. v(∅), which no rows train, is the run's."""
+    """Shapley values of the game of trained models. v(∅), which no rows train, is the run's.
+
+    `more` gives the values of coalitions that weren't drawn, once somebody asks for them.
+    """
     masks = coalitions_of(task.n, coalitions, task.seed)
     full = np.ones((1, task.n), np.bool_)
     values = values_of(task, what, np.vstack([full, masks]), make, title)
     every = task.n <= MOST_EXACT and len(masks) == 2**task.n - 2
     options = Options(settings=tree_settings(task.compiled.spec.estimator), seed=task.seed, cross_validate=False)
+    empty = {name: task.ends(name)[0] for name in task.utilities}
     scores: dict[str, Floats] = {}
-    v: dict[str, Callable[[Bools], Floats]] = {}
     for name in task.utilities:
         level = np.array([one[name] for one in values])
-        empty = task.ends(name)[0]
-        sample = Sample(masks, level[1:], empty, float(level[0]), task.grouping.rows)
+        sample = Sample(masks, level[1:], empty[name], float(level[0]), task.grouping.rows)
         if task.n == 1:
-            scores[name] = np.array([level[0] - empty])
+            scores[name] = np.array([level[0] - empty[name]])
         else:
             scores[name] = ESTIMATORS["exact" if every else estimator].fit(sample, options).values
-        v[name] = known_values(np.vstack([~full, full, masks]), np.concatenate([[empty], level]))
+    v = known_values(np.vstack([~full, full, masks]), [empty, *values], more)
     return Scores(scores, v, ("v(∅) is the run's own: there are no rows to train its model on.",))
 
 
-def known_values(masks: Bools, values: Floats) -> Callable[[Bools], Floats]:
-    """A value function of the coalitions (M, n) whose values (M,) are known; NaN for others."""
-    known = {mask.tobytes(): value for mask, value in zip(masks, values.tolist(), strict=True)}
+def known_values(
+    masks: Bools, values: Sequence[Values], more: Callable[[Bools], list[Values]] | None = None
+) -> dict[str, ValueFunction]:
+    """By utility, a value function of the coalitions (M, n) whose values are known; NaN for others without `more`."""
+    known = {mask.tobytes(): value for mask, value in zip(masks, values, strict=True)}
 
-    def value(asked: Bools) -> Floats:
-        return np.array([known.get(np.asarray(mask, np.bool_).tobytes(), np.nan) for mask in asked])
+    def value(name: str, asked: Bools) -> Floats:
+        asked = np.ascontiguousarray(asked, np.bool_)
+        missing = np.array([mask for mask in asked if mask.tobytes() not in known], np.bool_)
+        if more is not None and len(missing):
+            known.update({mask.tobytes(): one for mask, one in zip(missing, more(missing), strict=True)})
+        return np.array([known[mask.tobytes()][name] if mask.tobytes() in known else np.nan for mask in asked])
 
-    return value
+    return {name: partial(value, name) for name in values[0]}

@@ -65,13 +65,10 @@ class GroupUnlearning:
                 return trainer.generate(requests)
 
             values = values_of(task, kept_settings(self.name, settings), masks, make, self.title)
-        scores: dict[str, Floats] = {}
-        v = {}
-        known = np.vstack([np.ones((1, task.n), np.bool_), masks])
-        for name in task.utilities:
-            without = np.array([one[name] for one in values])
-            scores[name] = full[name] - without
-            v[name] = known_values(known, np.concatenate([[full[name]], without]))
+        scores: dict[str, Floats] = {
+            name: level - np.array([one[name] for one in values]) for name, level in full.items()
+        }
+        v = known_values(np.vstack([np.ones((1, task.n), np.bool_), masks]), [full, *values])
         return Scores(scores, v, ("Values are v(N) − v(N∖i) and don't sum to v(N) − v(∅).",))
 
     def _forget(self, trainer: Trainer, mask: Bools) -> None:

@@ -129,6 +129,8 @@ class FineTuningSection(TrainingSection):
 
     coalitions: int = Field(default=100, ge=4, lt=2**31, json_schema_extra=EXECUTION)
     """Drawn, each a model; all where there are no more."""
+    anchors: bool = Field(default=False, json_schema_extra=EXECUTION)
+    """Whether the retrained coalitions get a model too, to see how well v agrees; not part of the method's cost."""
     schedule: Literal["constant", "cosine"] = Field(default="cosine", json_schema_extra=EXECUTION)
     """Of the learning rate: as it is, or a short rise and half a cosine down to zero."""
 
@@ -138,6 +140,8 @@ class SparseFineTuningSection(TrainingSection):
 
     coalitions: int = Field(default=500, ge=4, lt=2**31, json_schema_extra=EXECUTION)
     """Drawn, each a model; all where there are no more."""
+    anchors: bool = Field(default=False, json_schema_extra=EXECUTION)
+    """Whether the retrained coalitions get a model too, to see how well v agrees; not part of the method's cost."""
     steps: int = Field(default=1_000, ge=1, le=1_000_000, json_schema_extra=EXECUTION)
     """Optimizer steps of each model."""
     batch: int = Field(default=128, ge=1, le=65_536, json_schema_extra=EXECUTION)

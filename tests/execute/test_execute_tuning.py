@@ -126,6 +126,32 @@ def test_training_does_not_depend_on_how_the_batch_is_cut(tiny: Project) -> None
     assert any(not torch.allclose(each, whole[name], atol=1e-3) for name, each in model.state().items())
 
 
+def test_too_little_memory_halves_the_batch(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows, _ = opened(tiny)
+    start, tuning = model.state(), Tuning(steps=2, batch=8, learning_rate=0.01)
+    tune(model, rows, np.arange(10), tuning, 3, everything)
+    whole, losses, sizes = model.state(), model.losses, []
+
+    def scarce(prepared: Prepared, *more: Any) -> torch.Tensor:
+        sizes.append(len(prepared))
+        if len(prepared) > 2:
+            raise torch.OutOfMemoryError
+        return losses(prepared, *more)
+
+    monkeypatch.setattr(model, "losses", scarce)
+    model.load(start)
+    workshop = Workshop(compile_spec(tiny.spec()))
+
+    def batches(number: int, work: Any) -> None:
+        for _ in workshop.in_batches("training", number, work):
+            pass
+
+    tune(model, rows, np.arange(10), tuning, 3, batches)
+    assert sizes == [8, 4] + [2] * 8
+    for name, each in model.state().items():
+        torch.testing.assert_close(each, whole[name], rtol=1e-2, atol=1e-4)
+
+
 def test_masked_weights_stay_zero(tiny: Project) -> None:
     model, rows, _ = opened(tiny)
     masks = {"conv_in.weight": torch.zeros_like(model.parameters()["conv_in.weight"])}

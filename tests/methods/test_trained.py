@@ -149,8 +149,21 @@ def test_more_coalitions_go_on_from_fewer(tiny: Project) -> None:
     assert np.isnan(v).any()
 
 
-def test_models_of_given_coalitions_are_those_of_the_method(tiny: Project) -> None:
-    task = make_task(few(tiny), changes(fine_tuning=SETTINGS["fine_tuning"]))
+@pytest.mark.parametrize("name", SETTINGS)
+def test_other_coalitions_have_models_where_they_are_asked_for(tiny: Project, name: str) -> None:
+    """The same as if they had been drawn."""
+    every = run(make_task(few(tiny), changes(**{name: ALL[name]})), name)
+    settings = {**ALL[name], "coalitions": 4, "anchors": True}
+    task = make_task(tiny, changes(**{name: settings}), store=tiny.folder / "other")
+    drawn = run(task, name)
+    assert task.spent.images <= 5 * 12
+    masks = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]], bool)
+    for utility in ("right", "quality"):
+        assert drawn.v[utility](masks).tolist() == every.v[utility](masks).tolist()
+
+
+def test_fine_tuned_values_are_those_of_the_method(tiny: Project) -> None:
+    task = make_task(few(tiny), changes(fine_tuning=ALL["fine_tuning"]))
     masks = np.array([[1, 1, 0], [0, 1, 1]], bool)
     found = fine_tuned_values(task, masks)
     v = run(task, "fine_tuning").v

@@ -38,6 +38,7 @@ from surrogateshap.plan.model import (
     Stage,
 )
 from surrogateshap.record.checks import Check, VerifyReport
+from surrogateshap.record.comparison import ComparisonReport
 from surrogateshap.record.contributor import Condition, ContributorData, Overlap
 from surrogateshap.record.results import (
     CalibrationBin,
@@ -393,6 +394,7 @@ class CannedSource:
         self.finished = results
         self.failure = failure
         self.data = contributor_data()
+        self.compared: tuple[ComparisonReport, ...] = ()
         self._plan = plan
         self._first, self._second = tuple(first), tuple(second)
 
@@ -441,6 +443,10 @@ class CannedSource:
     def made(self) -> Made:
         """The canned folder."""
         return made_of_plan(make_plan(cached=True))
+
+    def comparisons(self) -> tuple[ComparisonReport, ...]:
+        """What the test says."""
+        return self.compared
 
     def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
         """The same of everyone."""

@@ -13,6 +13,7 @@ from surrogateshap_tui.screens.detail import DetailScreen
 from surrogateshap_tui.screens.dialogs import ErrorPage, Question
 from surrogateshap_tui.screens.export import ExportDialog
 from surrogateshap_tui.screens.home import HomeScreen
+from surrogateshap_tui.screens.methods import MethodsScreen
 from surrogateshap_tui.widgets.game_tabs import GameTabs
 from surrogateshap_tui.widgets.ranking_table import RankingTable
 from surrogateshap_tui.widgets.thumbnails import Thumbnails
@@ -21,12 +22,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from surrogateshap.events import GameInfo
+from surrogateshap.record.comparison import ComparedMethod, ComparedUtility, ComparisonReport, UtilityComparison
 from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.results import (
     AnchorPoint,
     GameResult,
     HeldOut,
     Interaction,
+    Measured,
     Payout,
     PayoutShare,
     Results,
@@ -377,6 +380,41 @@ async def test_a_comparison_says_what_changed_and_who_moved() -> None:
         await pilot.press("y")
         await pilot.pause()
         assert len(app.clipboard.splitlines()) == 14
+
+
+async def test_other_methods_are_shown_as_they_were_kept() -> None:
+    source = CannedSource(results=make_results())
+    app = opened(source)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await ready(pilot, app)
+        await pilot.press("m")
+        await until(pilot, lambda: "No other method was tried" in screen(app))
+        await pilot.press("escape")
+        found = Measured(value=0.75, low=0.5, high=0.9)
+        scores = UtilityComparison(utility="quality", values=(1.0, 2.0), lds=found)
+        method = ComparedMethod(name="nda", title="NDA", paper="", utilities=(scores,), notes=("\x1b[2J careful",))
+        report = ComparisonReport(
+            run="r-1",
+            name="digits",
+            plan_id="0",
+            grouping="source",
+            contributors=("a", "b"),
+            level=0.9,
+            kind="retrained",
+            utilities=(ComparedUtility(name="quality", v_empty=0.0, v_full=3.0, anchors=9),),
+            methods=(method,),
+        )
+        source.compared = (report,)
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, MethodsScreen) and bool(app.screen.reports))
+        await pilot.pause()
+        shown = screen(app)
+        _harmless(shown)
+        for text in ("source / quality", "nda", "0.75", "careful"):
+            assert text in shown
+        await pilot.press("y")
+        await pilot.pause()
+        assert "source,quality,nda,0.75" in app.clipboard
 
 
 async def test_the_record_tells_environment_limits_and_signatures() -> None:

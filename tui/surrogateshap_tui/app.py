@@ -27,6 +27,7 @@ from surrogateshap_tui.messages import (
     LoadFailed,
     OpenComparison,
     OpenDetail,
+    OpenMethods,
     OpenTarget,
     RecordVerified,
     RunEnded,
@@ -38,6 +39,7 @@ from surrogateshap_tui.screens.detail import DetailScreen
 from surrogateshap_tui.screens.dialogs import ErrorPage, HelpPage, Question, keys_of
 from surrogateshap_tui.screens.export import ExportDialog, Wanted
 from surrogateshap_tui.screens.home import HomeScreen
+from surrogateshap_tui.screens.methods import MethodsScreen
 from surrogateshap_tui.screens.workspace import WorkspaceScreen
 from surrogateshap_tui.session import Session, told
 from surrogateshap_tui.theme import DARK, LIGHT, ROUND
@@ -233,6 +235,10 @@ class SurrogateShapApp(App[None]):
         if isinstance(self.screen, DetailScreen):
             self.pop_screen()
         self.push_screen(DetailScreen(message.session, message.name))
+
+    @on(OpenMethods)
+    def _open_methods(self, message: OpenMethods) -> None:
+        self.push_screen(MethodsScreen(message.session.source))
 
     @on(OpenComparison)
     def _open_comparison(self, message: OpenComparison) -> None:

@@ -10,6 +10,7 @@ from surrogateshap.errors import SurrogateShapError
 from surrogateshap.events import DeviceProgress, Event, StageProgress
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.checks import VerifyReport
+from surrogateshap.record.comparison import ComparisonReport
 from surrogateshap.record.results import Results
 from surrogateshap_tui.changes import SpecChanges
 from surrogateshap_tui.made import Made
@@ -100,6 +101,20 @@ class OpenDetail(Message):
 
     session: "Session"
     name: str
+
+
+@dataclass
+class OpenMethods(Message):
+    """A screen asks for what other methods say of its run."""
+
+    session: "Session"
+
+
+@dataclass
+class MethodsRead(Message):
+    """What other methods say of a run, one for each grouping."""
+
+    reports: tuple[ComparisonReport, ...]
 
 
 @dataclass

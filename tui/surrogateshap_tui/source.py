@@ -11,6 +11,7 @@ from surrogateshap.errors import Problem, RunError
 from surrogateshap.events import Event, GameInfo
 from surrogateshap.plan.model import Plan
 from surrogateshap.record.checks import VerifyReport
+from surrogateshap.record.comparison import ComparisonReport
 from surrogateshap.record.contributor import ContributorData
 from surrogateshap.record.results import Results
 from surrogateshap.text import harmless
@@ -91,6 +92,9 @@ class Source(Protocol):
 
     def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
         """What a contributor of the finished run is made of, with at most `images` images."""
+
+    def comparisons(self) -> tuple[ComparisonReport, ...]:
+        """What other methods said of the finished run, where they were asked; one for each grouping."""
 
 
 class ApiSource:
@@ -186,6 +190,12 @@ class ApiSource:
         from surrogateshap import api
 
         return read_made(api.run_folder(self.target, store=self._store))
+
+    def comparisons(self) -> tuple[ComparisonReport, ...]:
+        """See Source."""
+        from surrogateshap import api
+
+        return api.comparisons(self.target, store=self._store)
 
     def contributor(self, game: GameInfo, name: str, images: int) -> ContributorData:
         """See Source."""

@@ -8,7 +8,15 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane, Tabs
 
-from surrogateshap_tui.messages import FromSession, LoadFailed, OpenDetail, PlanLoaded, RunEnded, RunFollowed
+from surrogateshap_tui.messages import (
+    FromSession,
+    LoadFailed,
+    OpenDetail,
+    OpenMethods,
+    PlanLoaded,
+    RunEnded,
+    RunFollowed,
+)
 from surrogateshap_tui.plan_text import cost_lines, summary
 from surrogateshap_tui.screens.dialogs import Question
 from surrogateshap_tui.screens.page import Page
@@ -56,6 +64,7 @@ class WorkspaceScreen(Page):
         Binding("left_square_bracket", "turn(-1)", "Game", key_display="[ ]", tooltip=_GAMES),
         Binding("right_square_bracket", "turn(1)", "Game", key_display="[ ]", tooltip=_GAMES, show=False),
         Binding("c", "toggle_closed", "Retrained", tooltip="proxy game; retraining game, from anchors"),
+        Binding("m", "methods", "Methods", show=False, tooltip="what other methods say of the same contributors"),
         Binding("v", "verify", "Verify", tooltip="check the record against its files"),
         Binding("r", "reload", "Reload", tooltip="read the spec again and plan anew"),
     ]
@@ -201,6 +210,10 @@ class WorkspaceScreen(Page):
         """Goes to the ranking of the retraining game, or back."""
         self.session.toggle_closed()
 
+    def action_methods(self) -> None:
+        """Opens the methods beside each other."""
+        self.post_message(OpenMethods(self.session))
+
     def action_verify(self) -> None:
         """Checks the record."""
         self.session.verify()
@@ -225,6 +238,8 @@ class WorkspaceScreen(Page):
                 return self.tab in ("run", "ranking", "diagnostics") and len(session.state.games) > 1
             case "toggle_closed":
                 return self.tab == "ranking" and session.can_close
+            case "methods":
+                return session.results is not None
             case "verify":
                 return self.tab == "record" and session.results is not None and not session.verifying
             case _:
