@@ -156,7 +156,8 @@ def ridge_scores(
                 if second > first + len(group):
                     break
                 check()
-                kernel[first : first + len(group), second : second + len(part)] = group @ part.T
+                below = max(0, second - first)  # the rest is symmetric
+                kernel[first + below : first + len(group), second : second + len(part)] = group[below:] @ part.T
         kernel = np.tril(kernel)
         kernel += np.tril(kernel, -1).T
         kernel *= weights[:, None] * weights

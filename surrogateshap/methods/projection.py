@@ -56,24 +56,28 @@ class Projection:
         edges = np.linspace(0, self.dimension, _SIGNS + 1).astype(int)
         for start in range(0, len(gradients), _PARAMETERS):
             some = gradients[start : start + _PARAMETERS] / _SIGNS**0.5
-            generator = self._generator(name, start)
+            drawn = self._generator(name, start)
             for low, high in pairwise(edges):
-                place = torch.randint(int(low), int(high), (len(some),), generator=generator)
-                sign = torch.randint(0, 2, (len(some), 1), generator=generator, dtype=torch.int8).mul_(2).sub_(1)
-                out.index_add_(0, place.to(out.device), some * sign.to(out.device))
+                place = torch.from_numpy(drawn.integers(low, high, len(some))).to(out.device)
+                out.index_add_(0, place, some * _signs(drawn, (len(some), 1)).to(out.device))
 
     def _add_dense(self, name: str, gradients: torch.Tensor, out: torch.Tensor) -> None:
         """In blocks of all k columns."""
         step = max(1, _ENTRIES // self.dimension)
         for start in range(0, len(gradients), step):
-            some, generator = gradients[start : start + step], self._generator(name, start)
+            some, drawn = gradients[start : start + step], self._generator(name, start)
             shape = (self.dimension, len(some))
-            if self._kind == "normal":
-                block = torch.randn(shape, generator=generator)
-            else:
-                block = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1).float()
+            normal = self._kind == "normal"
+            block = torch.from_numpy(drawn.standard_normal(shape, np.float32)) if normal else _signs(drawn, shape)
             out.addmm_(block.to(out.device), some, alpha=self.dimension**-0.5)
 
-    def _generator(self, name: str, start: int) -> torch.Generator:
+    def _generator(self, name: str, start: int) -> np.random.Generator:
         parts = {"seed": self._seed, "parameter": name, "start": start, "kind": self._kind, "k": self.dimension}
-        return torch.Generator("cpu").manual_seed(int(digest(parts)[:15], 16))
+        return np.random.default_rng(int(digest(parts), 16))
+
+
+def _signs(drawn: np.random.Generator, shape: tuple[int, int]) -> torch.Tensor:
+    """1 and −1 at random, one bit each."""
+    count = shape[0] * shape[1]
+    bits = np.unpackbits(np.frombuffer(drawn.bytes(-(-count // 8)), np.uint8), count=count)
+    return torch.from_numpy(bits).float().mul_(2).sub_(1).reshape(shape)

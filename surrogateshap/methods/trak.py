@@ -22,6 +22,7 @@ from surrogateshap.execute.models import Request
 from surrogateshap.methods.protocol import Cost, Method, Scores
 from surrogateshap.methods.rows import by_contributor
 from surrogateshap.methods.task import Task
+from surrogateshap.methods.trained import refused
 from surrogateshap.spec.compare import JourneySection, TrakSection
 from surrogateshap.text import digest
 from surrogateshap.units import plural
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     from surrogateshap.methods.gradients import Function
     from surrogateshap.methods.projection import Projection
 
-PIPELINES = frozenset(
-    {"FluxPipeline", "StableDiffusion3Pipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline"}
-)
-"""Whose denoisers can be opened, by diffusers' names."""
 _ROWS = 128
 """Of one piece."""
 _MOST = 64
@@ -59,11 +56,7 @@ class GradientAttribution:
 
     def refuse(self, task: Task) -> str | None:
         """Without training images, or where the model's family isn't known."""
-        checked = task.compiled.checked
-        if checked.manifest.image is None:
-            return "the manifest has no images"
-        family = checked.card.pipeline
-        return None if family is None or family in PIPELINES else f"gradients of a {family} are not known"
+        return refused(task)
 
     def cost(self, task: Task) -> Cost:
         """One gradient for each row at each timestep, fewer where rows are equal, and for each image."""
@@ -92,7 +85,8 @@ class GradientAttribution:
             queries = queries + influence[:, part] @ features.of_images(images[part], generated.pool.keys[part])
         for start in range(0, len(rows), _ROWS):  # so that nothing is made while the kernel takes its memory
             features.of_rows(rows[start : start + _ROWS])
-            task.say(f"{self.title}: gradients of {min(start + _ROWS, len(rows))} of {plural(len(rows), 'row')}")
+            if features.working:
+                task.say(f"{self.title}: gradients of {min(start + _ROWS, len(rows))} of {plural(len(rows), 'row')}")
         features.close()
 
         def shards() -> Iterator[np.ndarray]:
@@ -136,6 +130,11 @@ class _Features:
         levels = self._settings.timesteps
         what = {**self._what, "timesteps": levels, "of images": list(keys)}
         return self._piece(what, lambda: requests, levels, self._plain)
+
+    @property
+    def working(self) -> bool:
+        """Whether anything was missing."""
+        return "_model" in self.__dict__
 
     def close(self) -> None:
         """Gives the model's memory back."""
