@@ -150,7 +150,7 @@ class MirroredUnlearning:
         own = mirror.gradient(images, weights / len(weights))
         task.count(gradients=len(weights))
         device = task.workshop.device
-        diagonal = {name: torch.from_numpy(each).to(device) for name, each in fisher.items()}
+        diagonal = {name: torch.from_numpy(np.array(each)).to(device) for name, each in fisher.items()}
         step, length = step_against(own, diagonal, settings.damping)
         if length == 0:
             return {"values": np.zeros(task.n)}

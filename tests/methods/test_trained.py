@@ -197,11 +197,11 @@ def test_training_learns_and_the_model_is_given_up(tiny: Project) -> None:
     assert held() is None
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_stable_diffusion_with_lora(piped: Callable[[str], Project], name: str) -> None:
+@pytest.mark.parametrize(("family", "name"), [*(("sd", name) for name in ALL), ("flux", "fine_tuning")])
+def test_pipelines_with_lora(piped: Callable[[str], Project], family: str, name: str) -> None:
     spec = pipelines.spec(utility=[{"name": "sure", "kind": "score"}])
     spec["compare"] = {"images": 6, name: ALL[name] | ({"learning_rate": 0.1} if "steps" in ALL[name] else {})}
-    task = make_task(piped("sd"), spec)
+    task = make_task(piped(family), spec)
     values = run(task, name).values["sure"]
     assert values.shape == (3,)
     assert len({round(float(value), 9) for value in values}) == 3
