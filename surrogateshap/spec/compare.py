@@ -184,7 +184,7 @@ class CompareSection(Section):
     """Other methods on the same contributors and utilities, for `surrogateshap compare`; changes no result of a run."""
 
     methods: Methods | None = Field(default=None, json_schema_extra=EXECUTION)
-    """Which, in this order. Default: all that can run here."""
+    """Which, in this order. Default: all that train nothing, take no gradients and make few images."""
     images: int = Field(default=400, ge=2, lt=2**31, json_schema_extra=EXECUTION)
     """Images of the frozen model that attribution methods explain, and that each model a method trains is evaluated
     on."""

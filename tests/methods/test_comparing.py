@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from surrogateshap import api
 from surrogateshap.cli import main
 from surrogateshap.errors import InterruptedRun, RunError, SpecError
+from surrogateshap.execute.workshop import Workshop
 from surrogateshap.methods import classical
 from surrogateshap.methods.removal import counts, without
 from surrogateshap.record.comparison import ComparedMethod, ComparedUtility, ComparisonReport, UtilityComparison
@@ -89,6 +92,23 @@ def test_costs_are_told_before_anything_runs(ran: Project) -> None:
     assert all(method.stated and not method.stated.training_steps for method in cheap.methods)
     named = api.compare_methods(str(spec), plan=True, methods=["clip_similarity", "clip_similarity"])
     assert [method.refused is None for method in named.methods] == [False]
+
+
+def test_telling_costs_loads_no_models(ran: Project) -> None:
+    words = ["compare", str(ran.spec(CHANGES)), "--plan", "--methods", "all"]
+    code = f"import sys; from surrogateshap.cli import main; main({words!r}); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "surrogateshap.methods.trak" in loaded
+    assert not loaded & {"torch", "diffusers", "transformers", "lightgbm", "shap"}
+
+
+def test_what_methods_keep_outlives_a_clean_up(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compare(ran, methods=["pixel_similarity", "surrogateshap_paper"])
+    api.gc(store=ran.store)
+    monkeypatch.setattr(Workshop, "make", None)  # nothing is made again
+    again = compare(ran, methods=["pixel_similarity", "surrogateshap_paper"])
+    assert [one.utilities for one in again.methods] == [one.utilities for one in first.methods]
 
 
 def test_the_spec_names_methods_and_may_change_after_the_run(ran: Project) -> None:
