@@ -1,6 +1,6 @@
 """Every method on three designs of real digits, against really retrained coalitions, with what each costs.
 
-    python bench/compare.py                                   # all methods, three designs: hours on one core
+    python bench/compare.py                                   # all methods, three designs: more than an hour on one core
     python bench/compare.py --quick                           # one design, the methods that train nothing: minutes
     python bench/compare.py --designs harms --methods trak,nda
 
@@ -46,17 +46,15 @@ images = {compared}
 GROUPING = '{ name = "contributor", by = ["contributor"] }'
 SETTINGS = """
 # As the retrained models' recipe: their frozen model was trained for 300 steps in batches of 64.
-fine_tuning = { coalitions = 100, steps = 50, learning_rate = 1e-3 }
-sparse_fine_tuning = { coalitions = 100, steps = 50, batch = 64, learning_rate = 1e-3, recovery_steps = 100 }
+fine_tuning = { coalitions = 40, steps = 50, learning_rate = 1e-3 }
+sparse_fine_tuning = { coalitions = 40, steps = 50, batch = 64, learning_rate = 1e-3, recovery_steps = 100 }
 group_unlearning = { steps = 50, learning_rate = 1e-4 }
-surrogateshap_paper = { coalitions = 100, images = 256 }
+surrogateshap_paper = { coalitions = 60, images = 256 }
 trak = { dimension = 4096 }
 d_trak = { dimension = 4096 }
 journey_trak = { dimension = 4096 }
 nda = { side = 8, patch = 3, coarse_patch = 6 }
 """
-TESTED = ("half", "kernel")
-"""Coalitions that agreement is measured on; the others are to learn from."""
 HARMED = ("quality", "recognisable")
 """Utilities that the harmful contributors lower."""
 
@@ -67,7 +65,7 @@ def prepare(folder: Path, design: str, images: int, compared: int) -> tuple[Path
     shutil.copytree(TABLES / design, folder / "model", dirs_exist_ok=True)
     make_design(design).write_parquet(folder / "rows.parquet")
     truth = pl.read_parquet(TABLES / f"{design}-retrain.parquet")
-    truth.filter(pl.col("use").is_in(TESTED)).drop("use").write_parquet(folder / "truth.parquet")
+    truth.drop("use").write_parquet(folder / "truth.parquet")
     utilities = "\n".join(f'[[utility]]\nname = "{name}"\n{rest}' for name, rest in UTILITIES.items())
     filled = {"design": design, "grouping": GROUPING, "images": images, "compared": compared}
     spec = folder / "spec.toml"
