@@ -1,6 +1,6 @@
 """Every method on three designs of real digits, against really retrained coalitions, with what each costs.
 
-    python bench/compare.py                                   # all methods, three designs: more than an hour on one core
+    python bench/compare.py                                   # all methods, three designs: over an hour on one core
     python bench/compare.py --quick                           # one design, the methods that train nothing: minutes
     python bench/compare.py --designs harms --methods trak,nda
 

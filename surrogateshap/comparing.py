@@ -4,6 +4,7 @@ import difflib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import isnan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -215,8 +216,10 @@ def _chosen(task: Task, options: CompareOptions) -> list[Method]:
 
 
 def _cheap(task: Task, method: Method) -> bool:
-    """Whether it trains nothing, takes no gradients and makes few images beside the run's own."""
+    """Whether it trains nothing, takes no gradients, makes few images beside the run's own, and does little else."""
     cost = method.cost(task)
+    if isnan(cost.seconds):
+        return False
     pools = max(len(design.pool.keys) for design in task.designs)
     return cost.training_steps == cost.gradients == 0 and cost.images <= max(pools, task.settings.images)
 
@@ -224,7 +227,8 @@ def _cheap(task: Task, method: Method) -> bool:
 def _cost(cost: Cost, *, measured: bool) -> MethodCost:
     known = asdict(cost)
     seconds = known.pop("seconds")
-    return MethodCost(**known, seconds=round(seconds, 3) if measured or seconds else None)
+    told = measured or (seconds and not isnan(seconds))
+    return MethodCost(**known, seconds=round(seconds, 3) if told else None)
 
 
 def _timed(task: Task, cost: Cost) -> Cost:

@@ -6,6 +6,7 @@ row is worth the images that it has a part in: the sum over generated images of 
 on the utility. Places are compared with all places, and what lies outside of an image with nothing inside of one.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,8 +39,8 @@ class NonparametricAttribution:
         return "the manifest has no images" if task.compiled.checked.manifest.image is None else None
 
     def cost(self, task: Task) -> Cost:
-        """The images to explain."""
-        return Cost(images=task.settings.images)
+        """The images to explain; how long it takes to compare patches with all others is not known beforehand."""
+        return Cost(images=task.settings.images, seconds=math.nan)
 
     def run(self, task: Task) -> Scores:
         """One piece for some generated images at each level of noise."""

@@ -22,7 +22,7 @@ class Cost:
     gradients: int = 0
     """Gradients taken for single images or rows."""
     seconds: float = 0.0
-    """Of wall time; 0 where nothing is known beforehand."""
+    """Of wall time; 0 where nothing is known beforehand, nan where images are not what takes long."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
