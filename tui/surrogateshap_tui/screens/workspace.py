@@ -45,6 +45,17 @@ _GAMES = "the previous game, the next one"
 _OFFERED = ("apply", "stop", "pause", "go_on", "reload", "turn", "toggle_closed", "verify")
 
 
+class _Views(TabbedContent):
+    """Tabs that change when they are asked to.
+
+    Textual's also go to the pane in which something is focused: back to one that was just hidden, where the focus went
+    on to its next part.
+    """
+
+    def _on_tab_pane_focused(self, event: TabPane.Focused) -> None:
+        event.prevent_default().stop()
+
+
 class WorkspaceScreen(Page):
     """Shows a session, and asks it to do what the user wants."""
 
@@ -80,7 +91,7 @@ class WorkspaceScreen(Page):
     def compose(self) -> ComposeResult:
         """See Screen."""
         yield Picture(id="status")
-        with TabbedContent(initial=self._first):
+        with _Views(initial=self._first):
             for number, (tab, view) in enumerate(VIEWS.items(), 1):
                 with TabPane(f"{number} {tab.capitalize()}", id=tab):
                     yield view()
