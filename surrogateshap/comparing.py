@@ -2,13 +2,14 @@
 
 import difflib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isnan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from surrogateshap.archive import is_archive
@@ -18,12 +19,19 @@ from surrogateshap.execute.trainer import shown
 from surrogateshap.methods import CATALOGUE, load_method
 from surrogateshap.methods.measures import measures
 from surrogateshap.methods.protocol import Cost, Method
-from surrogateshap.methods.removal import TrainerOptions, coalitions_needed, fine_tuned, retrained, with_removals
+from surrogateshap.methods.removal import (
+    TrainerOptions,
+    coalitions_needed,
+    counts,
+    fine_tuned,
+    retrained,
+    with_removals,
+)
 from surrogateshap.methods.task import Task
 from surrogateshap.plan.anchors import Anchors, read_anchors
 from surrogateshap.plan.compile import Compiled, compile_spec
 from surrogateshap.plan.rounds import courses
-from surrogateshap.record.comparison import ComparedMethod, ComparedUtility, ComparisonReport, MethodCost, keep
+from surrogateshap.record.comparison import FAILED, ComparedMethod, ComparedUtility, ComparisonReport, MethodCost, keep
 from surrogateshap.record.results import AnchorKind, Results
 from surrogateshap.store import RunRow, Store
 from surrogateshap.targets import (
@@ -91,13 +99,14 @@ def compare_methods(
 ) -> ComparisonReport:
     """Other methods on the contributors and utilities of a finished run, named by itself or by its spec.
 
-    `methods` are names, or `["all"]`; by default those of the spec's [compare], or all that neither train models nor
-    make images for each coalition. `against` is a table of retrained coalitions, as for `evaluate`, in place of the
-    spec's. `counterfactual` asks for models without the contributors that each method ranks highest and lowest:
-    `trainer` by the spec's command, which needs `allow_commands`, each within `timeout` seconds; `fine_tuning` by short
-    fine-tuning. With `plan` nothing runs, and costs are stated alone. `execution` are keys of the spec's [execution] in
-    place of what it says. `say` is told one line per step. What is finished is kept in the store, and setting `stop`
-    ends it with InterruptedRun. Raises SpecError, and RunError where there is no such run.
+    `methods` are names, or `["all"]`; by default those of the spec's [compare], or all that neither train models,
+    nor take gradients, nor compare patches, nor make images for each coalition. `against` is a table of retrained
+    coalitions, as for `evaluate`, in place of the spec's. `counterfactual` asks for models without the contributors
+    that each method ranks highest and lowest: `trainer` by the spec's command, which needs `allow_commands`, each
+    within `timeout` seconds; `fine_tuning` by short fine-tuning. With `plan` nothing runs, and costs are stated
+    alone. `execution` are keys of the spec's [execution] in place of what it says. `say` is told one line per step.
+    What is finished is kept in the store, and setting `stop` ends it with InterruptedRun. Raises SpecError, and
+    RunError where there is no such run.
     """
     options = CompareOptions(
         methods=None if methods is None else tuple(methods),
@@ -166,15 +175,33 @@ def compare(
     truth = _truth(task, options)
     chosen = _chosen(task, options)
     if options.plan:
+        truth = replace(truth, notes=(*truth.notes, *_beyond(task, chosen, options)))
         return _report(task, results, truth, [_planned(task, method) for method in chosen], None)
     _check_counterfactual(task, options)
     with store.lock(), store.using(compiled.run):
         methods = [_run(task, method, truth.anchors) for method in chosen]
+        made = _report(task, results, truth, methods, None)
+        keep(store, made)  # models of removals take long, and may fail
         if options.counterfactual is not None:
-            methods = _with_removals(task, methods, options, stop)
-        made = _report(task, results, truth, methods, options.counterfactual)
-        keep(store, made)
+            try:
+                methods = _with_removals(task, methods, options, stop)
+                made = _report(task, results, truth, methods, options.counterfactual)
+            except NotFiniteError as error:
+                raise RunError(error.message, error.remedy) from None
+            keep(store, made)
     return made
+
+
+def _beyond(task: Task, chosen: Sequence[Method], options: CompareOptions) -> Iterator[str]:
+    """Models that no method's own cost has."""
+    if options.counterfactual is not None:
+        able = sum(method.refuse(task) is None for method in chosen)
+        most = plural(2 * len(counts(task.n)) * len(task.utilities) * able, "more model")
+        steps = "" if options.counterfactual == "trainer" else f" of {plural(task.settings.fine_tuning.steps, 'step')}"
+        yield f"--counterfactual makes up to {most}{steps}, with {plural(task.settings.images, 'image')} each."
+    for name in ("fine_tuning", "sparse_fine_tuning"):
+        if getattr(task.settings, name).anchors and any(method.name == name for method in chosen):
+            yield f"{name}: `anchors` makes a model for each retrained coalition beside."
 
 
 def _grouping(compiled: Compiled, asked: str | None) -> str:
@@ -253,12 +280,19 @@ def _run(task: Task, method: Method, anchors: Anchors | None) -> ComparedMethod:
     task.begin()
     try:
         scores = method.run(task)
+        for name, values in scores.values.items():
+            if not np.isfinite(values).all():
+                raise RunError(f"its scores for utility `{name}` are not finite numbers", "Look at the model's dtype.")
         spent = task.spent  # without what agreement with retrained models may take beyond
         task.say(f"{method.title}: {plural(spent.images, 'image')}, {duration(spent.seconds)}")
         found = measures(task, scores, anchors)
     except (RunError, DeviceError, MissingExtraError, NotFiniteError) as error:
         task.say(f"{method.title} failed: {error.message}. {error.remedy}")
-        return made.model_copy(update={"refused": f"it failed: {error.message}"})
+        return made.model_copy(update={"refused": f"{FAILED}: {error.message}"})
+    except (ValueError, OSError, MemoryError) as error:  # of utilities and numerics that don't fit these data
+        said = harmless(str(error), 200) or type(error).__name__
+        task.say(f"{method.title} failed: {said}")
+        return made.model_copy(update={"refused": f"{FAILED}: {said}"})
     return made.model_copy(
         update={"spent": _cost(spent, measured=True), "utilities": found, "notes": tuple(scores.notes)}
     )
@@ -290,7 +324,8 @@ def _with_removals(
     if options.counterfactual == "fine_tuning":
         values = fine_tuned(task, masks)
     else:
-        folder = task.store.root / "compare" / task.grouping.name
+        spec = digest(str(task.compiled.checked.loaded.folder))[:8]  # its command may name a file beside it
+        folder = task.store.root / "compare" / spec / task.grouping.name
         values = retrained(task, masks, TrainerOptions(folder, options.allow_commands, options.timeout), stop)
     return [with_removals(method, values) for method in methods]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--methods",
     metavar="A,B",
-    help="Which, or `all`.  [default: the spec's, or all that train nothing and make few images]",
+    help="Which, or `all`.  [default: the spec's, or all that are cheap]",
 )
 @click.option(
     "--against",

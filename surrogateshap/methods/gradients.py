@@ -144,8 +144,8 @@ def ridge_scores(
 
     `counts` (R,) say how often a row stands in Φ, whose rows are here without repetition. λ is `damping` times the
     mean of the kernel's eigenvalues, those that are zero for want of rows left out (Grosse et al. 2023, arXiv
-    2308.03296, section 2.1). A row without gradient gets exactly 0. Holds min(R, k)² numbers of 8 bytes. `check` is
-    called between blocks.
+    2308.03296, section 2.1). A row without gradient gets exactly 0. Holds up to 4·min(R, k)² numbers of 8 bytes.
+    `check` is called between blocks.
     """
     weights = np.sqrt(np.asarray(counts, dtype=np.float64))
     rows, width = len(weights), queries.shape[1]

@@ -23,7 +23,9 @@ def measures(task: Task, scores: Scores, anchors: Anchors | None) -> tuple[Utili
             masks, truth = anchors.masks, anchors.values[utility]
             lds = _measured(rank_agreement(masks, masks @ values, truth, level, task.seed))
             if utility in scores.v:
-                agreement = _measured(rank_agreement(masks, scores.v[utility](masks), truth, level, task.seed))
+                v = scores.v[utility](masks)
+                if np.isfinite(v).all():  # on fewer anchors it couldn't stand beside the others'
+                    agreement = _measured(rank_agreement(masks, v, truth, level, task.seed))
         found.append(
             UtilityComparison(
                 utility=utility,

@@ -12,6 +12,8 @@ from surrogateshap.methods.task import Task
 from surrogateshap.plan.check_encoders import EncoderInput
 
 _NO_IMAGES = "the manifest has no images"
+_PIXELS = 1 << 16
+"""Of each image that are held at a time."""
 _BASELINE = "a baseline in Zheng et al. 2024 (D-TRAK), arXiv 2311.00500, and Lu et al. 2025, ICLR"
 
 
@@ -56,18 +58,16 @@ class Similarity:
 
     def _cosines(self, task: Task, encoder: EncoderInput | None) -> Floats:
         """(n, N): of each contributor to each generated image."""
-        made = _flat(task.generated().images) if encoder is None else task.looked()[f"{encoder.name}.features"]
-        images = unit(made.astype(np.float64))
-        found = []
+        most, found = task.settings.similarity.rows == "max", []
         for contributor in range(task.n):
             task.check()
             if encoder is None:
-                own = _flat(task.images_of(task.own_rows(contributor)))
+                alike = _pixel_cosines(task.images_of(task.own_rows(contributor)), task.generated().images)
             else:
-                own = task.rows_looked(contributor)[1][f"{encoder.name}.features"]
-            rows = unit(own.astype(np.float64))
-            most = task.settings.similarity.rows == "max"
-            found.append((rows @ images.T).max(axis=0) if most else rows.mean(axis=0) @ images.T)
+                space = f"{encoder.name}.features"
+                own, made = task.rows_looked(contributor)[1][space], task.looked()[space]
+                alike = unit(own.astype(np.float64)) @ unit(made.astype(np.float64)).T
+            found.append(alike.max(axis=0) if most else alike.mean(axis=0))
         return np.array(found)
 
 
@@ -99,8 +99,15 @@ class OwnUtility:
         return Scores({name: np.array(values) for name, values in found.items()})
 
 
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1).astype(np.float32)
+def _pixel_cosines(own: np.ndarray, made: np.ndarray) -> Floats:
+    """(r, N) of r and N images, some pixels in double precision at a time: whole images may fill the memory."""
+    own, made = own.reshape(len(own), -1), made.reshape(len(made), -1)
+    dots, a, b = np.zeros((len(own), len(made))), np.zeros(len(own)), np.zeros(len(made))
+    for start in range(0, own.shape[1], _PIXELS):
+        x, y = (each[:, start : start + _PIXELS].astype(np.float64) for each in (own, made))
+        dots, a, b = dots + x @ y.T, a + (x**2).sum(axis=1), b + (y**2).sum(axis=1)
+    length = np.sqrt(np.outer(a, b))
+    return np.divide(dots, length, out=np.zeros_like(dots), where=length > 0)
 
 
 def _clip(task: Task, _: str) -> EncoderInput | None:

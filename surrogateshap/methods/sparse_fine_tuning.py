@@ -105,7 +105,12 @@ def prune(state: Mapping[str, np.ndarray], share: float) -> Arrays:
 
 def kept(state: Mapping[str, np.ndarray]) -> Arrays:
     """By name of what is pruned, 1 where a weight may change and 0 where it stays zero."""
-    return {name: (weight != 0).astype(np.float32) for name, weight in state.items() if weight.ndim >= 2}
+    made = {name: (weight != 0).astype(np.float32) for name, weight in state.items() if weight.ndim >= 2}
+    for name in made:
+        if _SECOND in name:  # all zero where nothing was trained yet: its ranks are those of the first factor
+            ranks = np.any(state[name.replace(_SECOND, _FIRST)] != 0, axis=1)
+            made[name] = np.broadcast_to(ranks, made[name].shape).astype(np.float32)
+    return made
 
 
 METHODS: tuple[Method, ...] = (SparseFineTuning(),)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from surrogateshap.errors import RunError
 from surrogateshap.execute.beside import decode_rows
 from surrogateshap.execute.damage import DamagedError
 from surrogateshap.execute.evaluate import Features, Game, make_game
@@ -27,7 +28,7 @@ from surrogateshap.record.anchors import rows_digest
 from surrogateshap.record.results import GameResult, Results
 from surrogateshap.spec.compare import CompareSection
 from surrogateshap.store import Store
-from surrogateshap.text import digest
+from surrogateshap.text import digest, harmless
 
 VERSION = 1
 """Raised whenever a method's pieces would be others than before."""
@@ -106,7 +107,15 @@ class Task:
     def _base(self) -> str:
         """Of all that every piece depends on: the frozen model, the training rows, whose they are, and the seed."""
         rows = rows_digest(self.compiled, self.grouping)
-        return digest({"compare": VERSION, "model": self.generation, "rows": rows, "seed": self.seed})
+        base: dict[str, Any] = {"compare": VERSION, "model": self.generation, "rows": rows, "seed": self.seed}
+        manifest = self.compiled.checked.manifest
+        if manifest.image_files:  # among the run's inputs are only those that its pools look at
+            try:
+                base["images"] = digest([*manifest.sources(np.arange(len(self.grouping.of_row))).values()])
+            except OSError as error:
+                message = f"the manifest's images can't be read: {harmless(str(error))}"
+                raise RunError(message, "Look at the manifest.") from None
+        return digest(base)
 
     @cached_property
     def generation(self) -> str:

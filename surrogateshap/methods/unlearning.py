@@ -36,6 +36,9 @@ from surrogateshap.spec.compare import TrainingSection
 if TYPE_CHECKING:
     from surrogateshap.execute.models.mirror import Mirror
 
+_REDIRECT = _COUNTED = 2
+"""Versions of what pieces hold: their neighbours, and how gradients are counted."""
+
 
 @dataclass(frozen=True)
 class GroupUnlearning:
@@ -64,7 +67,8 @@ class GroupUnlearning:
                 self._forget(trainer, mask)
                 return trainer.generate(requests)
 
-            values = values_of(task, kept_settings(self.name, settings), masks, make, self.title)
+            what = {**kept_settings(self.name, settings), "redirect": _REDIRECT}
+            values = values_of(task, what, masks, make, self.title)
         scores: dict[str, Floats] = {
             name: level - np.array([one[name] for one in values]) for name, level in full.items()
         }
@@ -97,15 +101,16 @@ class MirroredUnlearning:
         return refused(task)
 
     def cost(self, task: Task) -> Cost:
-        """A gradient for each row, and one for each generated image and utility."""
+        """A gradient for each row, and one for each generated image and utility, at each level of noise."""
         rows = sum(len(task.own_rows(contributor)) for contributor in range(task.n))
         images = task.settings.images
-        return Cost(images=images, gradients=rows + images * len(task.utilities))
+        levels = task.settings.mirrored_unlearning.levels
+        return Cost(images=images, gradients=(rows + images * len(task.utilities)) * levels)
 
     def run(self, task: Task) -> Scores:
         """The Fisher information is a piece, and so is each utility."""
         settings = task.settings.mirrored_unlearning
-        what = {"method": self.name, **settings.model_dump(mode="json")}
+        what = {"method": self.name, "counted": _COUNTED, **settings.model_dump(mode="json")}
         what |= {"images": task.settings.images, "rows": task.settings.rows_per_contributor}
         weights = {name: task.influence(name) for name in task.utilities}
         scores = {}
@@ -134,7 +139,7 @@ class MirroredUnlearning:
                 for name, each in mirror.fisher(requests).items():
                     total[name] = total.get(name, 0.0) + each.cpu().numpy()
                 count += len(requests)
-        task.count(gradients=count)
+        task.count(gradients=count * task.settings.mirrored_unlearning.levels)
         return {name: each / count for name, each in total.items()}
 
     def _values(self, trainer: Trainer, fisher: dict[str, np.ndarray], weights: Floats) -> dict[str, np.ndarray]:
@@ -148,7 +153,7 @@ class MirroredUnlearning:
         pairs = zip(generated.requests, generated.images, strict=True)
         images = [replace(request, source=image) for request, image in pairs]
         own = mirror.gradient(images, weights / len(weights))
-        task.count(gradients=len(weights))
+        task.count(gradients=len(weights) * settings.levels)
         device = task.workshop.device
         diagonal = {name: torch.from_numpy(np.array(each)).to(device) for name, each in fisher.items()}
         step, length = step_against(own, diagonal, settings.damping)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from surrogateshap.store import Store
 
 
+FAILED = "it failed"
+"""Begins what is said of a method that was tried, in place of scores."""
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
@@ -122,12 +126,19 @@ def keep(store: "Store", made: ComparisonReport) -> None:
     ):
         again = {method.name for method in made.methods}
         rest = tuple(method for method in before.methods if method.name not in again)
+        if made.counterfactual and before.counterfactual != made.counterfactual:
+            rest = tuple(map(_without_removals, rest))
         utilities = made.utilities if made.counterfactual else before.utilities
         how = made.counterfactual or before.counterfactual
         made = made.model_copy(
             update={"methods": (*made.methods, *rest), "utilities": utilities, "counterfactual": how}
         )
     store.remember(_key(made.run, made.grouping), store.put_json(made.model_dump(mode="json")), "compare")
+
+
+def _without_removals(method: ComparedMethod) -> ComparedMethod:
+    utilities = tuple(one.model_copy(update={"removals": ()}) for one in method.utilities)
+    return method.model_copy(update={"utilities": utilities})
 
 
 def kept(store: "Store", run: str, groupings: Iterable[str]) -> tuple[ComparisonReport, ...]:

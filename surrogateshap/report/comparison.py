@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from surrogateshap.record.comparison import (
+    FAILED,
     ComparedMethod,
     ComparisonReport,
     MethodCost,
@@ -112,7 +113,7 @@ def comparison_csv(report: ComparisonReport) -> str:
 
 def _heading(report: ComparisonReport) -> Iterator[tuple[bool, str]]:
     yield True, harmless(f"{report.name}, run {report.run}: {plural(len(report.contributors), 'contributor')}")
-    if not any(one.spent for one in report.methods):
+    if not any(one.spent or (one.refused or "").startswith(FAILED) for one in report.methods):
         yield False, "What each method would take; nothing has run."
         return
     anchors = max((one.anchors for one in report.utilities), default=0)
@@ -126,7 +127,7 @@ def _heading(report: ComparisonReport) -> Iterator[tuple[bool, str]]:
 
 
 def _cost(method: ComparedMethod) -> tuple[str, ...]:
-    cost = method.spent or method.stated
+    cost = method.spent or (None if method.refused else method.stated)
     if cost is None:
         return (_DASH,) * len(_COSTS)
     time = _DASH if cost.seconds is None else duration(cost.seconds)

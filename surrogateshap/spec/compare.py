@@ -89,8 +89,8 @@ class TrakSection(Section):
     timesteps: int = Field(default=10, ge=1, le=1000, json_schema_extra=EXECUTION)
     """Over which gradients are averaged, at equal distances; the paper has 10 and 100."""
     dimension: int = Field(default=32_768, ge=64, le=131_072, json_schema_extra=EXECUTION)
-    """Of projected gradients. The kernel takes 8 bytes times the square of it, or of the number of training rows where
-    these are fewer."""
+    """Of projected gradients. The kernel takes up to 32 bytes times the square of it, or of the number of training rows
+    where these are fewer."""
     projection: Literal["sparse", "rademacher", "normal"] = Field(default="sparse", json_schema_extra=EXECUTION)
     """Random signs for four places per parameter, for all, as in TRAK, or normal numbers, as in D-TRAK: equally exact,
     but the latter two cost `dimension` operations per parameter and row."""

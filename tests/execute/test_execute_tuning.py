@@ -92,9 +92,12 @@ class TestRedirect:
             torch.testing.assert_close(target[at], expected[0], rtol=1e-3, atol=1e-4)
 
     def test_rows_under_other_conditions_are_taken_where_there_are_no_others(self, predicts: str) -> None:
-        _, redirect, _ = self.made(predicts, [3, 5, 4], 2)
-        assert redirect.nearest(0)[0] == 4
+        plain, redirect, _ = self.made(predicts, [3, 5, 4], 2)
+        nearer = min([3, 5], key=lambda row: float((plain.table[row] - plain.table[0]).norm()))
+        assert redirect.nearest(0).tolist() == [4, nearer]
         assert set(redirect.nearest(1).tolist()) == {3, 5}
+        _, redirect, _ = self.made(predicts, [5, 3, 4], 2)
+        assert redirect.nearest(0).tolist() == [4, nearer]
 
 
 def test_steps_are_the_same_for_the_same_seed_and_drop_conditions() -> None:

@@ -11,8 +11,9 @@ from surrogateshap.execute.models.tuning import TrainingRows
 _CHUNK = 256
 """Rows whose distances are held at a time, on either side."""
 _LEAST_NOISE = 1e-3
-_TOO_FAR = 1e30
-"""Added to the distance of rows under another condition."""
+_TOO_FAR = 1e6
+"""Added to the distance of rows under another condition: beyond any distance of images or latents, and small enough for
+these to count beside it."""
 
 
 class Redirect:
