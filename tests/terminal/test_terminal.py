@@ -44,8 +44,9 @@ class Terminal:
         (folder / "tmux.conf").write_text('set -g default-terminal "tmux-256color"\nset -g remain-on-exit on\n')
         self._tmux = [program, "-S", str(folder / "tmux"), "-f", str(folder / "tmux.conf")]
         exports = [f"{name}={value}" for name, value in environment.items()]
-        # A shell tells tmux the status: of a program that closes its terminal first, tmux 3.3 loses it.
-        line = f"{shlex.join(['env', *exports, *command])}; exit $?"
+        # tmux 3.3 loses the status of a program that closes its terminal before it ends.
+        self._status = folder / "tmux.status"
+        line = f"{shlex.join(['env', *exports, *command])}; echo $? > {shlex.quote(str(self._status))}"
         self._call("new-session", "-d", "-x", "80", "-y", "24", "-c", str(folder), line)
 
     def press(self, *keys: str) -> None:
@@ -70,8 +71,8 @@ class Terminal:
         """The program's exit code, once it has ended."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if self._call("list-panes", "-F", "#{pane_dead}").strip() == "1":
-                return int(self._call("list-panes", "-F", "#{pane_dead_status}"))
+            if self._status.is_file() and (said := self._status.read_text().strip()):
+                return int(said)
             time.sleep(0.1)
         raise AssertionError(f"the program did not end; the screen:\n{self.screen()}")
 
