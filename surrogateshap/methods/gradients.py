@@ -1,9 +1,9 @@
 """Projected gradients of a diffusion model's outputs, one for each image, and the ridge kernel between them.
 
 A function f of an image is the mean over timesteps of the model's loss on it (TRAK and journey-TRAK), or of the mean
-square of what the model predicts (D-TRAK; Zheng et al. 2024, section 3.2). Φ has f's projected gradients of the
-training images as rows; an image's features φ against them are worth φᵀ(ΦᵀΦ + λI)⁻¹Φᵀ (Park et al. 2023, equation 13,
-with Zheng et al.'s ridge, their equation 10).
+square of what the model predicts (D-TRAK; Zheng et al. 2024). Φ has f's projected gradients of the
+training images as rows; an image's features φ against them are worth φᵀ(ΦᵀΦ + λI)⁻¹Φᵀ (Park et al. 2023,
+with the ridge of Zheng et al. 2024).
 """
 
 import math
@@ -84,7 +84,7 @@ def journey_features(
 ) -> torch.Tensor:
     """(N, k) float32: features of the requests' trajectories: mean loss where each step believes the image to be.
 
-    Journey-TRAK (Georgiev et al. 2023, section 3): at every timestep t of the sampler, f is the loss at t of the
+    Journey-TRAK (Georgiev et al. 2023): at every timestep t of the sampler, f is the loss at t of the
     image x̂₀ that the sample x_t is denoised to. The sampler is DDIM (Song et al. 2021, equation 12, η = 0), or
     Euler's for flow matching, with classifier-free guidance, from the noise that the requests' images start from.
     """
@@ -144,7 +144,7 @@ def ridge_scores(
 
     `counts` (R,) say how often a row stands in Φ, whose rows are here without repetition. λ is `damping` times the
     mean of the kernel's eigenvalues, those that are zero for want of rows left out (Grosse et al. 2023, arXiv
-    2308.03296, section 2.1). A row without gradient gets exactly 0. Holds up to 4·min(R, k)² numbers of 8 bytes.
+    2308.03296). A row without gradient gets exactly 0. Holds up to 4·min(R, k)² numbers of 8 bytes.
     `check` is called between blocks.
     """
     weights = np.sqrt(np.asarray(counts, dtype=np.float64))

@@ -1,7 +1,7 @@
 """Random projections of gradients, of which no more than a block is ever in memory.
 
-They keep inner products (Johnson & Lindenstrauss 1984): TRAK's are of random signs (Park et al. 2023, section 3.3),
-D-TRAK's of normal numbers (Zheng et al. 2024, section 4). `sparse` has four signs per parameter (Kane & Nelson 2014,
+They keep inner products (Johnson & Lindenstrauss 1984): TRAK's are of random signs (Park et al. 2023),
+D-TRAK's of normal numbers (Zheng et al. 2024). `sparse` has four signs per parameter (Kane & Nelson 2014,
 their block construction): as exact, and its cost doesn't grow with the dimension.
 
 TRAK's own library, traker, is not used: without its CUDA extension, which needs a compiler, its projection holds

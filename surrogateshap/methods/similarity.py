@@ -59,14 +59,14 @@ class Similarity:
     def _cosines(self, task: Task, encoder: EncoderInput | None) -> Floats:
         """(n, N): of each contributor to each generated image."""
         most, found = task.settings.similarity.rows == "max", []
+        space = "" if encoder is None else f"{encoder.name}.features"
+        images = task.generated().images if encoder is None else unit(task.looked()[space].astype(np.float64))
         for contributor in range(task.n):
             task.check()
             if encoder is None:
-                alike = _pixel_cosines(task.images_of(task.own_rows(contributor)), task.generated().images)
+                alike = _pixel_cosines(task.images_of(task.own_rows(contributor)), images)
             else:
-                space = f"{encoder.name}.features"
-                own, made = task.rows_looked(contributor)[1][space], task.looked()[space]
-                alike = unit(own.astype(np.float64)) @ unit(made.astype(np.float64)).T
+                alike = unit(task.rows_looked(contributor)[1][space].astype(np.float64)) @ images.T
             found.append(alike.max(axis=0) if most else alike.mean(axis=0))
         return np.array(found)
 

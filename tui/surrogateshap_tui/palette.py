@@ -1,5 +1,6 @@
 """What ctrl+p offers: screens and tabs, what keys do, specs and runs, games, contributors, themes, export."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,9 +41,9 @@ class _Commands(Provider):
         assert isinstance(self.app, SurrogateShapApp)
         return self.app
 
+    @abstractmethod
     def commands(self) -> Iterator[Command]:
         """What there is now."""
-        raise NotImplementedError
 
     async def discover(self) -> Hits:
         """See Provider."""

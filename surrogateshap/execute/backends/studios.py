@@ -1,5 +1,6 @@
 """Two ways to be a studio: passing questions on to another one, and sharing them out among several workers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +17,9 @@ class PassingOn(Studio):
     """Asks another studio, which is there once something is asked."""
 
     @property
+    @abstractmethod
     def _studio(self) -> Studio:
-        raise NotImplementedError
+        """That is asked."""
 
     @property
     def device_name(self) -> str:
@@ -41,15 +43,15 @@ class PassingOn(Studio):
         return self._studio.denoising_losses(items)
 
 
-class SharingOut:
+class SharingOut(ABC):
     """Asks several workers for what can be cut into batches, and one for the rest."""
 
     _size: int
     """Images in a batch."""
 
+    @abstractmethod
     def _ask(self, method: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """What a workshop's method says to each call's arguments, in their order."""
-        raise NotImplementedError
 
     def encode(self, encoder: EncoderInput, images: np.ndarray) -> View:
         """See Studio: all workers take part, a batch at a time."""

@@ -195,6 +195,9 @@ class OpenModel(ABC):
         """The requests' conditions."""
 
     @abstractmethod
+    def _arguments(self, noisy: torch.Tensor, timesteps: torch.Tensor, prepared: Prepared) -> dict[str, Any]:
+        """What the denoiser is called with for noised rows."""
+
     def _predict(
         self,
         noisy: torch.Tensor,
@@ -202,15 +205,12 @@ class OpenModel(ABC):
         prepared: Prepared,
         parameters: Mapping[str, torch.Tensor] | None,
     ) -> torch.Tensor:
-        """What the denoiser predicts from noised rows, in float32."""
-
-    def _call(self, parameters: Mapping[str, torch.Tensor] | None, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The denoiser's prediction in float32, by other parameters where these are given."""
-        kwargs["return_dict"] = False
+        asked = {**self._arguments(noisy, timesteps, prepared), "return_dict": False}
         if parameters is None:
-            made = self.denoiser(*args, **kwargs)
+            made = self.denoiser(**asked)
         else:
-            made = torch.func.functional_call(self.denoiser, dict(parameters), args, kwargs)
+            made = torch.func.functional_call(self.denoiser, dict(parameters), (), asked)
         return made[0].float()  # type: ignore[no-any-return]
 
 
@@ -235,14 +235,8 @@ class TrainableUNet(OpenModel):
         """Their classes."""
         return {"classes": self._model.classes(requests).to(self.device)}, {}
 
-    def _predict(
-        self,
-        noisy: torch.Tensor,
-        timesteps: torch.Tensor,
-        prepared: Prepared,
-        parameters: Mapping[str, torch.Tensor] | None,
-    ) -> torch.Tensor:
-        return self._call(parameters, noisy, timesteps, class_labels=prepared.conditions["classes"])
+    def _arguments(self, noisy: torch.Tensor, timesteps: torch.Tensor, prepared: Prepared) -> dict[str, Any]:
+        return {"sample": noisy, "timestep": timesteps, "class_labels": prepared.conditions["classes"]}
 
 
 def open_model(model: Model, rank: int | None = None, seed: int = 0) -> Trainable:

@@ -1,7 +1,7 @@
 """Stable Diffusion (1, 2, XL, 3) and FLUX, open for training and gradients: as a whole or by LoRA."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,19 +81,9 @@ class TrainableStableDiffusion(_TrainablePipeline):
     def _encoded(self, prompts: list[str]) -> Tensors:
         return {"texts": self.pipeline.encode_prompt(prompts, self.device, 1, False)[0]}
 
-    def _more(self, prepared: Prepared) -> dict[str, Any]:
-        return {}
-
-    def _predict(
-        self,
-        noisy: torch.Tensor,
-        timesteps: torch.Tensor,
-        prepared: Prepared,
-        parameters: Mapping[str, torch.Tensor] | None,
-    ) -> torch.Tensor:
+    def _arguments(self, noisy: torch.Tensor, timesteps: torch.Tensor, prepared: Prepared) -> dict[str, Any]:
         texts = prepared.conditions["texts"].to(self._dtype)
-        more = self._more(prepared)
-        return self._call(parameters, noisy.to(self._dtype), timesteps, encoder_hidden_states=texts, **more)
+        return {"sample": noisy.to(self._dtype), "timestep": timesteps, "encoder_hidden_states": texts}
 
 
 class TrainableStableDiffusionXL(TrainableStableDiffusion):
@@ -105,13 +95,14 @@ class TrainableStableDiffusionXL(TrainableStableDiffusion):
         )
         return {"texts": texts, "pooled": pooled}
 
-    def _more(self, prepared: Prepared) -> dict[str, Any]:
+    def _arguments(self, noisy: torch.Tensor, timesteps: torch.Tensor, prepared: Prepared) -> dict[str, Any]:
         pooled, size = prepared.conditions["pooled"].to(self._dtype), (self.card.height, self.card.width)
         second = self.pipeline.text_encoder_2
         width = pooled.shape[-1] if second is None else second.config.projection_dim
         sizes = self.pipeline._get_add_time_ids(size, (0, 0), size, self._dtype, text_encoder_projection_dim=width)
         sizes = sizes.to(self.device).repeat(len(pooled), 1)
-        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
+        more = {"text_embeds": pooled, "time_ids": sizes}
+        return {**super()._arguments(noisy, timesteps, prepared), "added_cond_kwargs": more}
 
 
 class TrainableStableDiffusion3(_TrainablePipeline):
@@ -130,21 +121,14 @@ class TrainableStableDiffusion3(_TrainablePipeline):
         )
         return {"texts": texts, "pooled": pooled}
 
-    def _predict(
-        self,
-        noisy: torch.Tensor,
-        timesteps: torch.Tensor,
-        prepared: Prepared,
-        parameters: Mapping[str, torch.Tensor] | None,
-    ) -> torch.Tensor:
+    def _arguments(self, noisy: torch.Tensor, timesteps: torch.Tensor, prepared: Prepared) -> dict[str, Any]:
         conditions = {name: each.to(self._dtype) for name, each in prepared.conditions.items()}
-        return self._call(
-            parameters,
-            hidden_states=noisy.to(self._dtype),
-            timestep=self.schedule.sigmas(timesteps) * self.timesteps,
-            encoder_hidden_states=conditions["texts"],
-            pooled_projections=conditions["pooled"],
-        )
+        return {
+            "hidden_states": noisy.to(self._dtype),
+            "timestep": self.schedule.sigmas(timesteps) * self.timesteps,
+            "encoder_hidden_states": conditions["texts"],
+            "pooled_projections": conditions["pooled"],
+        }
 
 
 class TrainableFlux(_TrainablePipeline):
@@ -176,27 +160,20 @@ class TrainableFlux(_TrainablePipeline):
         height, width = self.card.height // factor, self.card.width // factor
         return {"img_ids": self.pipeline._prepare_latent_image_ids(1, height, width, self.device, self._dtype)}
 
-    def _predict(
-        self,
-        noisy: torch.Tensor,
-        timesteps: torch.Tensor,
-        prepared: Prepared,
-        parameters: Mapping[str, torch.Tensor] | None,
-    ) -> torch.Tensor:
+    def _arguments(self, noisy: torch.Tensor, timesteps: torch.Tensor, prepared: Prepared) -> dict[str, Any]:
         conditions = {name: each.to(self._dtype) for name, each in prepared.conditions.items()}
         texts, guidance = conditions["texts"], None
         if self.pipeline.transformer.config.guidance_embeds:
             guidance = torch.full((len(noisy),), self.sampling.guidance_scale, device=self.device)
-        return self._call(
-            parameters,
-            hidden_states=noisy.to(self._dtype),
-            timestep=self.schedule.sigmas(timesteps).to(self._dtype),
-            guidance=guidance,
-            pooled_projections=conditions["pooled"],
-            encoder_hidden_states=texts,
-            txt_ids=torch.zeros(texts.shape[1], 3, device=self.device, dtype=self._dtype),
-            img_ids=prepared.shared["img_ids"],
-        )
+        return {
+            "hidden_states": noisy.to(self._dtype),
+            "timestep": self.schedule.sigmas(timesteps).to(self._dtype),
+            "guidance": guidance,
+            "pooled_projections": conditions["pooled"],
+            "encoder_hidden_states": texts,
+            "txt_ids": torch.zeros(texts.shape[1], 3, device=self.device, dtype=self._dtype),
+            "img_ids": prepared.shared["img_ids"],
+        }
 
 
 FAMILIES: dict[str, type[_TrainablePipeline]] = {
